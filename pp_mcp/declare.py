@@ -1,0 +1,194 @@
+"""How a tool is declared: one typed async function, decorated.
+
+The function's name is the tool's name, its docstring the description, its signature the input schema, its return type
+the output schema, and the declared effect gives the four annotations.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from mcp.types import ToolAnnotations
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.fields import FieldInfo
+
+from pp_mcp.answers import Answer, ManyAnswer, WriteAnswer
+from pp_mcp.api import Api
+from pp_mcp.plan import ManyPlan, Plan
+from pp_mcp.schema import lean_input, lean_output
+
+
+class Effect(Enum):
+    """What a tool does to the tenant; the annotations follow from it.
+
+    `ADD` only adds, `CHANGE` overwrites and can be set back, `DESTROY` loses something or reaches many: it is always
+    previewed and confirmed.
+    """
+
+    READ = "read"
+    ADD = "add"
+    CHANGE = "change"
+    DESTROY = "destroy"
+
+
+class Unset(Enum):
+    """The value of an argument that was left out, where null means something else (it removes)."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
+Kind = Literal["user", "group", "content_item", "event", "article", "channel", "assignment"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Marks a parameter that takes an id, a name, an e-mail or a URL; the operation receives the thing itself."""
+
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one tool call works with."""
+
+    api: Api
+    today: date
+    """The day that "overdue" and "due" are measured against: UTC."""
+    secrets_dir: Path = field(default_factory=Path.cwd)
+    """Where a new API token's secret is written, in a file only its owner can read."""
+    progress: Callable[[float, float | None, str], Awaitable[None]] | None = None
+
+    async def report(self, done: float, total: float | None, message: str) -> None:
+        """Tells the client how far the call is; does nothing where it did not ask."""
+        if self.progress is not None:
+            await self.progress(done, total, message)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A declared function: everything a tool is."""
+
+    name: str
+    title: str
+    description: str
+    toolset: str
+    effect: Effect
+    may_confirm: bool
+    idempotent: bool
+    function: Callable[..., Awaitable[Any]]
+    arguments: type[BaseModel]
+    references: dict[str, Reference]
+    answer: type[Answer]
+
+    @property
+    def annotations(self) -> ToolAnnotations:
+        """All four hints, set from the declared effect."""
+        return ToolAnnotations(
+            read_only_hint=self.effect is Effect.READ,
+            destructive_hint=self.effect is Effect.DESTROY or self.may_confirm,
+            idempotent_hint=self.idempotent,
+            open_world_hint=True,
+        )
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """JSON Schema 2020-12 of the arguments: strict, without what a reader does not need."""
+        return lean_input(self.arguments)
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        """JSON Schema 2020-12 of `structuredContent`."""
+        return lean_output(self.answer)
+
+
+CONFIRM_TOKEN = "confirm_token"
+_TOKEN_FIELD = Field(description="Only from this tool's preview, after the user agreed.")
+
+OperationFunction = Callable[..., Awaitable[Any]]
+
+
+def operation(
+    *, toolset: str, title: str, effect: Effect, may_confirm: bool = False, idempotent: bool = True
+) -> Callable[[OperationFunction], Operation]:
+    """Declares an operation.
+
+    `may_confirm`: a changing tool of which some calls must be confirmed (its plan says which). `idempotent` is false
+    where the same call made twice does more than once.
+
+    Raises:
+        TypeError: the effect and what the function returns do not fit: reads answer, every write returns a plan.
+    """
+
+    def declare(function: OperationFunction) -> Operation:
+        name = function.__name__
+        hints = get_type_hints(function, include_extras=True)
+        returned = hints.pop("return")
+        answer = _answer_of(name, effect, returned)
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        references: dict[str, Reference] = {}
+        fields: dict[str, Any] = {}
+        for parameter in parameters:
+            wire, marker = _wire_type(hints[parameter.name])
+            if marker is not None:
+                references[parameter.name] = marker
+            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+            if default is UNSET:
+                default = Field(default_factory=lambda: UNSET)
+            fields[parameter.name] = (wire, default)
+        if effect is Effect.DESTROY or may_confirm:
+            fields[CONFIRM_TOKEN] = (Annotated[str | None, _TOKEN_FIELD], None)
+        return Operation(
+            name=name,
+            title=title,
+            description=" ".join((inspect.getdoc(function) or "").split()),
+            toolset=toolset,
+            effect=effect,
+            may_confirm=may_confirm or effect is Effect.DESTROY,
+            idempotent=idempotent,
+            function=function,
+            arguments=create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields),
+            references=references,
+            answer=answer,
+        )
+
+    return declare
+
+
+def _answer_of(name: str, effect: Effect, returned: Any) -> type[Answer]:
+    origin: Any = returned if isinstance(returned, type) else get_origin(returned)
+    if effect is Effect.READ:
+        if not (isinstance(origin, type) and issubclass(origin, Answer)):
+            raise TypeError(f"{name} reads, so it returns an Answer")
+        return returned
+    if not (isinstance(origin, type) and issubclass(origin, Plan)):
+        raise TypeError(f"{name} writes, so it returns a Plan that can be shown before it is applied")
+    return ManyAnswer if issubclass(origin, ManyPlan) else WriteAnswer
+
+
+def _wire_type(hint: Any) -> tuple[Any, Reference | None]:
+    """What the client sends for a parameter: the declared type, or strings where the operation receives things."""
+    if Unset in get_args(hint):
+        hint = Union[tuple(arm for arm in get_args(hint) if arm is not Unset)]  # noqa: UP007 - built at run time
+    inner, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    optional = type(None) in get_args(inner)
+    if optional and not extras:
+        # `UserArg | None`: the marker stands inside the union.
+        named = [arm for arm in get_args(inner) if get_origin(arm) is Annotated]
+        if len(named) == 1:
+            inner, *extras = get_args(named[0])
+    marker = next((one for one in extras if isinstance(one, Reference)), None)
+    infos = [one for one in extras if isinstance(one, FieldInfo)]
+    if marker is None:
+        return hint, None
+    wire: Any = list[str] if get_origin(inner) is list else str
+    if optional or type(None) in get_args(inner):
+        wire = wire | None
+    return Annotated[wire, *infos], marker

@@ -1,0 +1,84 @@
+"""Every tool there is, in an explicit list: nothing is registered by import."""
+
+from __future__ import annotations
+
+import difflib
+
+from pp_mcp.declare import Effect, Operation
+from pp_mcp.operations import (
+    archive,
+    articles,
+    assignments,
+    content,
+    enrollments,
+    groups,
+    members,
+    tokens,
+    transitions,
+    users,
+)
+
+ALL_TOOLS: tuple[Operation, ...] = (
+    users.list_users,
+    users.get_user,
+    users.create_user,
+    users.update_user,
+    groups.list_groups,
+    groups.get_group,
+    groups.create_group,
+    groups.update_group,
+    groups.list_group_members,
+    members.add_group_members,
+    members.replace_group_members,
+    members.remove_group_members,
+    content.search_content,
+    content.get_content_item,
+    content.update_content_item,
+    content.delete_content_item,
+    archive.archive_content_items,
+    archive.unarchive_content_items,
+    articles.list_articles,
+    articles.get_article,
+    articles.create_article,
+    articles.update_article,
+    assignments.list_assignments,
+    assignments.list_overdue_assignments,
+    assignments.get_assignment,
+    assignments.assign_content,
+    assignments.update_assignment,
+    transitions.complete_assignment,
+    transitions.drop_assignment,
+    transitions.exempt_assignment,
+    transitions.revert_completion,
+    transitions.revert_exemption,
+    enrollments.list_enrollments,
+    tokens.create_api_token,
+)
+
+BY_NAME = {tool.name: tool for tool in ALL_TOOLS}
+
+
+def enabled(
+    toolsets: frozenset[str], names: frozenset[str] = frozenset(), *, read_only: bool = False, block: bool = False
+) -> tuple[Operation, ...]:
+    """The tools these settings leave, sorted by name: those of the toolsets, of them only `names` where any are given,
+    without writes where `read_only`, without tools that always need confirming where `block`."""
+    kept = [tool for tool in ALL_TOOLS if tool.toolset in toolsets and (not names or tool.name in names)]
+    if read_only:
+        kept = [tool for tool in kept if tool.effect is Effect.READ]
+    if block:
+        kept = [tool for tool in kept if tool.effect is not Effect.DESTROY]
+    return tuple(sorted(kept, key=lambda tool: tool.name))
+
+
+def unavailable(toolsets: frozenset[str], names: frozenset[str]) -> list[str]:
+    """What is wrong with the names in PP_TOOLS: a line for each that no tool has, or whose toolset is off."""
+    problems: list[str] = []
+    for name in sorted(names):
+        tool = BY_NAME.get(name)
+        if tool is None:
+            near = difflib.get_close_matches(name, list(BY_NAME), n=1)
+            problems.append(f"PP_TOOLS: there is no tool {name!r}" + (f"; did you mean {near[0]}?" if near else "."))
+        elif tool.toolset not in toolsets:
+            problems.append(f"PP_TOOLS: {name} belongs to the toolset {tool.toolset}: add that to PP_TOOLSETS.")
+    return problems

@@ -1,0 +1,285 @@
+"""Assignments: what each person has to learn, till when, and how far they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from pp_mcp.answers import ItemAnswer, ListAnswer, Named, ToolCall
+from pp_mcp.declare import UNSET, Call, Effect, Unset, operation
+from pp_mcp.errors import InvalidArgument
+from pp_mcp.models import Assignment, ContentItem, User
+from pp_mcp.operations.lists import counted, list_answer, scope_of
+from pp_mcp.operations.params import (
+    AssignmentArg,
+    ContentTypeArg,
+    DayArg,
+    DetailArg,
+    DueArg,
+    ExpiryArg,
+    FromArg,
+    ItemArg,
+    OverdueArg,
+    PageArg,
+    PageSizeArg,
+    StateArg,
+    UntilArg,
+    UserArg,
+)
+from pp_mcp.operations.rows import AssignmentRow, assignment_row, full
+from pp_mcp.plan import Done, Plan, update_plan
+from pp_mcp.text import person, quoted
+
+OUTSTANDING = ("not_started", "in_progress")
+"""States in which there is still something to do (inferred from the help centre; not itself a value of the API)."""
+
+DueFromArg = Annotated[DayArg, Field(description="Due on or after, YYYY-MM-DD.")]
+DueUntilArg = Annotated[DayArg, Field(description="Due on or before, YYYY-MM-DD.")]
+
+
+@operation(toolset="assignments", title="List assignments", effect=Effect.READ)
+async def list_assignments(
+    call: Call,
+    user: UserArg | None = None,
+    content_item: ItemArg | None = None,
+    state: StateArg | None = None,
+    content_type: ContentTypeArg | None = None,
+    is_overdue: OverdueArg | None = None,
+    due_date_gte: DueFromArg | None = None,
+    due_date_lte: DueUntilArg | None = None,
+    created_gte: FromArg | None = None,
+    created_lte: UntilArg | None = None,
+    page: PageArg = 1,
+    page_size: PageSizeArg = 25,
+    detail: DetailArg = "concise",
+) -> ListAnswer[AssignmentRow]:
+    """Look through assignments (who has to learn what, state, deadline) a page at a time, by person, content item, state or
+    date. For counts, completion rates, groups or managers use report_assignments: it reads all pages at once. Late ones
+    alone: list_overdue_assignments."""
+    return await _page(
+        call,
+        user,
+        content_item,
+        page,
+        page_size,
+        detail,
+        state=state,
+        content_type=content_type,
+        is_overdue=is_overdue,
+        due_date_gte=due_date_gte.isoformat() if due_date_gte else None,
+        due_date_lte=due_date_lte.isoformat() if due_date_lte else None,
+        created_gte=created_gte,
+        created_lte=created_lte,
+    )
+
+
+@operation(toolset="assignments", title="List overdue assignments", effect=Effect.READ)
+async def list_overdue_assignments(
+    call: Call,
+    user: UserArg | None = None,
+    content_item: ItemArg | None = None,
+    content_type: ContentTypeArg | None = None,
+    due_date_gte: DueFromArg | None = None,
+    due_date_lte: DueUntilArg | None = None,
+    page: PageArg = 1,
+    page_size: PageSizeArg = 25,
+    detail: DetailArg = "concise",
+) -> ListAnswer[AssignmentRow]:
+    """Show who is late: assignments past their deadline and not finished, a page at a time, by person or content item. For
+    who is overdue by manager or group, with totals, use report_assignments; for other states list_assignments."""
+    return await _page(
+        call,
+        user,
+        content_item,
+        page,
+        page_size,
+        detail,
+        is_overdue=True,
+        content_type=content_type,
+        due_date_gte=due_date_gte.isoformat() if due_date_gte else None,
+        due_date_lte=due_date_lte.isoformat() if due_date_lte else None,
+    )
+
+
+async def _page(
+    call: Call,
+    user: User | None,
+    content_item: ContentItem | None,
+    page: int,
+    page_size: int,
+    detail: str,
+    **filters: str | bool | None,
+) -> ListAnswer[AssignmentRow]:
+    found = await call.api.page(
+        "list_assignments",
+        Assignment,
+        page=page,
+        page_size=page_size,
+        user=user.public_id if user else None,
+        content_item=content_item.public_id if content_item else None,
+        **filters,
+    )
+    overdue = filters.get("is_overdue") is True
+    return list_answer(
+        found,
+        lambda assignment: assignment_row(assignment, detail),
+        one="overdue assignment" if overdue else "assignment",
+        many="overdue assignments" if overdue else "assignments",
+        scope=scope_of(of=content_item.name if content_item else None, for_=user.name if user else None),
+        stands_out=_facts(found.items, overdue),
+        narrow="user, content_item, content_type, due dates" if overdue else "user, content_item, state, is_overdue, dates",
+    )
+
+
+def _facts(assignments: list[Assignment], all_overdue: bool) -> list[str]:
+    states = Counter(assignment.state or "unknown" for assignment in assignments)
+    facts = [f"{count:,} {state}" for state, count in states.most_common()] if len(states) > 1 else []
+    late = [assignment for assignment in assignments if assignment.is_overdue]
+    if late and not all_overdue:
+        facts.append(counted(len(late), "overdue"))
+    due = min((assignment.due_date for assignment in late if assignment.due_date), default=None)
+    if due:
+        facts.append(f"the oldest due {due}")
+    return facts
+
+
+@operation(toolset="assignments", title="Get one assignment", effect=Effect.READ)
+async def get_assignment(call: Call, assignment: AssignmentArg) -> ItemAnswer[AssignmentRow]:
+    """Show one assignment: person, content item, state, progress, score, due and expiry dates, attempt, rating. To find
+    assignments by person or content item use list_assignments."""
+    due = f", due {assignment.due_date}{' (overdue)' if assignment.is_overdue else ''}" if assignment.due_date else ""
+    return ItemAnswer[AssignmentRow](
+        summary=f"{label_of(assignment)}: {assignment.state}{due}.", item=full(AssignmentRow, assignment)
+    )
+
+
+@operation(toolset="assignments", title="Assign content to a person", effect=Effect.ADD)
+async def assign_content(
+    call: Call,
+    user: UserArg,
+    content_item: ItemArg,
+    due_date: DueArg | None = None,
+    expires_at: ExpiryArg | None = None,
+) -> Plan:
+    """Give one person something to learn (a course, track, video…), with a deadline if wanted. Where it is outstanding
+    already nothing changes and the answer says so: change its deadline with update_assignment. PlusPlus may notify the
+    person. For many people use bulk_assign_content."""
+    existing = await call.api.page(
+        "list_assignments", Assignment, user=user.public_id, content_item=content_item.public_id, page_size=100
+    )
+    active = next((one for one in existing.items if one.state in OUTSTANDING), None)
+    body: dict[str, Any] = {"user_id": user.public_id, "content_item_id": content_item.public_id}
+    if due_date is not None:
+        body["due_date"] = due_date.isoformat()
+    if expires_at is not None:
+        body["expires_at"] = expires_at
+    known = {one.public_id for one in existing.items}
+
+    async def apply() -> Done:
+        written = await call.api.write("assign_content", Assignment, body)
+        made = written.value
+        if made.public_id in known:
+            return Done(
+                summary=f"{label_of(made)} was there already, {made.state}, due {made.due_date or 'never'}: nothing changed.",
+                target=_target(made),
+            )
+        asked = {field: body[field] for field in ("due_date", "expires_at") if field in body}
+        after = _dates(made)
+        return Done(
+            summary=f"Assigned {quoted(content_item.name)} to {person(user.name, user.email)}, "
+            f"{'due ' + made.due_date if made.due_date else 'with no due date'}.",
+            target=_target(made),
+            changes={"state": [None, made.state], **{field: [None, after[field]] for field in asked}},
+            not_applied=[field for field, value in asked.items() if not same_moment(after[field], value)],
+            undo=ToolCall(tool="drop_assignment", arguments={"assignment": made.public_id}),
+            undo_note="Dropping leaves a dropped assignment in the history.",
+        )
+
+    unchanged = None
+    if active is not None:
+        due = f"due {active.due_date}" if active.due_date else "with no due date"
+        unchanged = (
+            f"{label_of(active)} is outstanding already: {active.state}, {due}, public_id {active.public_id}. "
+            "Its dates are changed with update_assignment."
+        )
+    return Plan(
+        target=_target(active) if active else Named(kind="assignment", name=f"{content_item.name} for {user.name}"),
+        summary=f"Assign {quoted(content_item.name)} to {person(user.name, user.email)}.",
+        apply=apply,
+        unchanged=unchanged,
+        check=ToolCall(
+            tool="list_assignments", arguments={"user": user.public_id, "content_item": content_item.public_id}
+        ),
+    )
+
+
+@operation(toolset="assignments", title="Change an assignment's dates", effect=Effect.CHANGE)
+async def update_assignment(
+    call: Call,
+    assignment: AssignmentArg,
+    due_date: Annotated[DayArg, Field(description="New due date, YYYY-MM-DD; null removes it.")] | None | Unset = UNSET,
+    expires_at: Annotated[ExpiryArg, Field(description="New expiry, ISO 8601; null removes it.")] | None | Unset = UNSET,
+) -> Plan:
+    """Extend, set or remove the deadline or expiry of one assignment ("give Jane two more weeks"). Only given fields change.
+    Dates of event enrollments are managed by the event and refused. For many assignments use bulk_update_assignments."""
+    asked: dict[str, Any] = {}
+    if not isinstance(due_date, Unset):
+        asked["due_date"] = due_date.isoformat() if due_date else None
+    if not isinstance(expires_at, Unset):
+        asked["expires_at"] = expires_at
+    if not asked:
+        raise InvalidArgument("Nothing to change: give due_date or expires_at (null removes).", field_errors={})
+    before = _dates(assignment)
+    asked = {field: before[field] if same_moment(before[field], value) else value for field, value in asked.items()}
+
+    async def send() -> Mapping[str, Any]:
+        body = {field: value for field, value in asked.items() if before[field] != value}
+        after = _dates(
+            (await call.api.write("update_assignment", Assignment, body, public_id=assignment.public_id)).value
+        )
+        return {field: asked[field] if field in asked and same_moment(value, asked[field]) else value for field, value in after.items()}
+
+    return update_plan(
+        target=_target(assignment),
+        tool="update_assignment",
+        reference="assignment",
+        before=before,
+        asked=asked,
+        send=send,
+        check=ToolCall(tool="get_assignment", arguments={"assignment": assignment.public_id}),
+    )
+
+
+def _dates(assignment: Assignment) -> dict[str, Any]:
+    return {"due_date": assignment.due_date, "expires_at": assignment.expires_at}
+
+
+def same_moment(one: str | None, other: str | None) -> bool:
+    """Whether two dates or times as the API writes them mean the same (`Z` and `+00:00`, with and without fractions)."""
+    if one is None or other is None or one == other:
+        return one == other
+    return normal_moment(one) == normal_moment(other)
+
+
+def normal_moment(text: str) -> str:
+    """A time in one spelling, to the second: services drop fractions of seconds differently."""
+    return text.replace("+00:00", "").rstrip("Z").split(".")[0]
+
+
+def label_of(assignment: Assignment) -> str:
+    """An assignment in words: its content item and its person."""
+    return f"{quoted(assignment.content_item.name)} for {person(assignment.user.name, assignment.user.email)}"
+
+
+def _target(assignment: Assignment) -> Named:
+    return Named(
+        kind="assignment",
+        public_id=assignment.public_id,
+        name=f"{assignment.content_item.name} for {assignment.user.name}",
+    )
+
+
+target_of = _target

@@ -1,0 +1,140 @@
+"""The argument types that many tools share, each described once.
+
+A reference reaches the operation as the thing it names; how a name, e-mail or URL becomes one is the server's part.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+from pp_mcp.declare import Reference
+from pp_mcp.models import Assignment, ContentItem, EventRef, Group, User
+
+# --- references ---------------------------------------------------------------------------------------------------
+
+UserArg = Annotated[User, Reference("user"), Field(description="E-mail, public_id, full name or URL.")]
+ManagerArg = Annotated[User, Reference("user"), Field(description="Manager: e-mail, public_id, full name or URL.")]
+GroupArg = Annotated[Group, Reference("group"), Field(description="public_id, exact name or URL.")]
+ItemArg = Annotated[
+    ContentItem, Reference("content_item"), Field(description="public_id, exact name or URL.")
+]
+ArticleArg = Annotated[ContentItem, Reference("article"), Field(description="public_id, exact name or URL.")]
+EventArg = Annotated[EventRef, Reference("event"), Field(description="public_id, exact name or URL.")]
+AssignmentArg = Annotated[Assignment, Reference("assignment"), Field(description="public_id or URL.")]
+ChannelArg = Annotated[str, Reference("channel"), Field(description="public_id or URL.")]
+MembersArg = Annotated[
+    list[User],
+    Reference("user"),
+    Field(description="E-mails, public_ids or full names, max 1000.", max_length=1000),
+]
+ItemsArg = Annotated[
+    list[ContentItem],
+    Reference("content_item"),
+    Field(description="public_ids, exact names or URLs.", min_length=1, max_length=1000),
+]
+AccessGroupsArg = Annotated[
+    list[Group],
+    Reference("group"),
+    Field(description="Replaces all: public_ids or names; [] = everyone."),
+]
+
+def _real_page(page: int) -> int:
+    if page > 1_000_000:
+        raise ValueError("must be at most 1,000,000")
+    return page
+
+
+# --- pages --------------------------------------------------------------------------------------------------------
+
+PageArg = Annotated[int, Field(ge=1, description="Page."), AfterValidator(_real_page)]
+PageSizeArg = Annotated[int, Field(ge=1, le=100, description="Rows a page.")]
+DetailArg = Annotated[Literal["concise", "full"], Field(description="full: all fields.")]
+SearchArg = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+# --- values -------------------------------------------------------------------------------------------------------
+
+NameArg = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+RoleArg = Annotated[Literal["admin", "organizer", "user"], Field(description="Permissions.")]
+ContentType = Literal[
+    "article", "video", "course", "guide", "event", "event_type", "link", "track", "scheduled_track", "collection"
+]
+ContentTypeArg = Annotated[ContentType, Field(description="Type of content.")]
+StateArg = Annotated[
+    Literal["not_started", "in_progress", "completed", "dropped", "exempted"], Field(description="State.")
+]
+EnrollmentStatusArg = Annotated[
+    Literal["enrolled", "waitlisted", "checked_in", "no_show", "dropped", "cancelled"], Field(description="Status.")
+]
+AttendanceArg = Annotated[Literal["in_person", "online"], Field(description="How they attend.")]
+ArchivedArg = Annotated[bool, Field(description="true: archived only; false: none archived.")]
+HiddenFilterArg = Annotated[bool, Field(description="true: hidden only; false: none hidden.")]
+ActiveFilterArg = Annotated[bool, Field(description="false: leavers only.")]
+OverdueArg = Annotated[bool, Field(description="true: late only.")]
+
+_EMAIL = re.compile(r"[^@\s<>\"',;:()\\]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)+")
+
+
+def is_email(text: str) -> bool:
+    """Whether the text has the form of one e-mail address."""
+    return len(text) <= 254 and _EMAIL.fullmatch(text) is not None
+
+
+def _email(value: object) -> object:
+    if not isinstance(value, str) or not is_email(value.strip()):
+        raise ValueError("must be one e-mail address such as jane.doe@example.com")
+    return value.strip()
+
+
+def _day(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip()):
+        try:
+            return date.fromisoformat(value.strip())
+        except ValueError as error:
+            raise ValueError("must be a date that exists, as YYYY-MM-DD") from error
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise ValueError("must be a date as YYYY-MM-DD, such as 2026-12-31")
+
+
+def _moment(text: object, end_of_day: bool) -> str:
+    if isinstance(text, str):
+        stripped = text.strip()
+        try:
+            if re.fullmatch(r"\d{4}-\d{2}-\d{2}", stripped):
+                day = date.fromisoformat(stripped)
+                return f"{day.isoformat()}T{'23:59:59.999999' if end_of_day else '00:00:00'}Z"
+            if re.fullmatch(r"\d{4}-\d{2}-\d{2}[Tt ].+", stripped):
+                moment = datetime.fromisoformat(stripped)
+                moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+                return moment.replace(tzinfo=None).isoformat() + "Z"
+        except (ValueError, OverflowError):
+            pass
+    raise ValueError("must be a date (2026-12-31) or a time as ISO 8601 (2026-12-31T17:00:00Z; UTC where no zone is given)")
+
+
+def _from(value: object) -> str:
+    return _moment(value, end_of_day=False)
+
+
+def _until(value: object) -> str:
+    return _moment(value, end_of_day=True)
+
+
+EmailArg = Annotated[str, BeforeValidator(_email), WithJsonSchema({"type": "string", "format": "email"})]
+DayArg = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+_MOMENT = WithJsonSchema({"type": "string", "description": "ISO 8601 date or time."})
+FromArg = Annotated[str, BeforeValidator(_from), _MOMENT]
+"""A moment at or after which something happened: a date means its beginning, UTC."""
+UntilArg = Annotated[str, BeforeValidator(_until), _MOMENT]
+"""A moment at or before which something happened: a date means its end, UTC."""
+ExpiryArg = Annotated[
+    str,
+    BeforeValidator(_until),
+    WithJsonSchema({"type": "string", "description": "Expiry, ISO 8601 date or time."}),
+]
+"""A moment at which something ends: a date means its end, UTC."""
+DueArg = Annotated[DayArg, Field(description="Due date, YYYY-MM-DD.")]

@@ -1,0 +1,80 @@
+"""API tokens. Off by default: a token gives whoever holds it the rights of the one behind this server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from pp_mcp.answers import Named
+from pp_mcp.declare import Call, Effect, operation
+from pp_mcp.errors import Refused
+from pp_mcp.models import ApiToken
+from pp_mcp.operations.params import ExpiryArg
+from pp_mcp.plan import Done, Plan
+from pp_mcp.text import quoted
+
+TokenNameArg = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=128),
+    Field(description="What the token is for."),
+]
+
+
+@operation(toolset="tokens", title="Create an API token", effect=Effect.DESTROY, idempotent=False)
+async def create_api_token(call: Call, name: TokenNameArg, expires_at: ExpiryArg | None = None) -> Plan:
+    """Make a new API token with the rights of this server's own. Previews, then needs confirm_token. The secret goes to a
+    file on the server's machine that only its owner can read, never into the answer. Cannot be revoked here: that is
+    done in the PlusPlus dashboard."""
+    body: dict[str, Any] = {"name": name}
+    if expires_at is not None:
+        body["expires_at"] = expires_at
+
+    async def apply() -> Done:
+        path = _reserve(call.secrets_dir)
+        try:
+            written = await call.api.write("create_api_token", ApiToken, body)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        _fill(path, written.value.token.get_secret_value())
+        return Done(
+            summary=f"Created the API token {quoted(name)}; its secret is in the file {path} on the server's machine.",
+            target=Named(kind="api_token", public_id=written.value.public_id, name=name),
+            changes={"secret_file": [None, str(path)], "expires_at": [None, written.value.expires_at]},
+            undo_note="Revoke it in the PlusPlus dashboard under API Tokens.",
+        )
+
+    return Plan(
+        target=Named(kind="api_token", name=name),
+        summary=f"Create an API token {quoted(name)} that {'expires ' + expires_at if expires_at else 'never expires'}.",
+        apply=apply,
+        state=[name, expires_at],
+        effects=[
+            "Whoever has it can do what this server's own token can.",
+            f"Its secret is written to a new file in {call.secrets_dir}, readable by its owner only.",
+        ],
+        irreversible=True,
+    )
+
+
+def _reserve(directory: Path) -> Path:
+    """A new, empty file of mode 0600, made before the token: a secret that cannot be kept must not be created."""
+    for number in range(1, 1000):
+        path = directory / f"plusplus-token-{number}.txt"
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            continue
+        except OSError as error:
+            break_reason = error.strerror or "it cannot be written"
+            raise Refused(f"The secret's file cannot be made in {directory}: {break_reason}. No token was created.") from error
+        return path
+    raise Refused(f"There are a thousand token files in {directory} already. No token was created.")
+
+
+def _fill(path: Path, secret: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(secret + "\n")

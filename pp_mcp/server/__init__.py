@@ -1,0 +1,1 @@
+"""The server: tools as clients see them, over stdio and streamable HTTP."""

@@ -1,0 +1,114 @@
+"""Putting the server together."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from mcp.server import CacheHint, MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.request_state import RequestStateSecurity
+from mcp.types import CallToolResult, InputRequiredResult
+
+from pp_mcp import __version__
+from pp_mcp.answers import ErrorAnswer
+from pp_mcp.api import Client
+from pp_mcp.api.routes import ROUTES, Route
+from pp_mcp.config import Settings
+from pp_mcp.declare import Effect
+from pp_mcp.inventory import BY_NAME, enabled
+from pp_mcp.server.confirm import Confirmer
+from pp_mcp.server.instructions import INSTRUCTIONS
+from pp_mcp.server.render import rendered_error
+from pp_mcp.server.runtime import Runtime
+from pp_mcp.server.tool import ServedTool
+
+_HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
+
+
+class PlusPlusServer(MCPServer[Any]):
+    """The MCP server; says why where a tool that exists is not served."""
+
+    settings_used: Settings
+    runtime: Runtime
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Calls a tool; one that these settings switch off is refused with the setting that does."""
+        if self._tool_manager.get_tool(name) is None and name in BY_NAME:
+            return rendered_error(
+                ErrorAnswer(code="refused", message=f"{why_off(name, self.settings_used)} Nothing was sent.")
+            )
+        return await super().call_tool(name, arguments, context)
+
+
+def why_off(name: str, settings: Settings) -> str:
+    """Which setting keeps a tool from being served."""
+    tool = BY_NAME[name]
+    if settings.read_only and tool.effect is not Effect.READ:
+        return f"{name} is switched off: this server only reads (PP_READ_ONLY)."
+    if settings.confirm == "block" and tool.effect is Effect.DESTROY:
+        return f"{name} is switched off: this server does nothing that must be confirmed (PP_CONFIRM=block)."
+    if tool.toolset not in settings.toolsets:
+        return f"{name} is switched off: its toolset {tool.toolset} is not among PP_TOOLSETS."
+    return f"{name} is switched off: it is not among PP_TOOLS."
+
+
+def build_server(
+    settings: Settings,
+    *,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    routes: Mapping[str, Route] = ROUTES,
+    secrets_dir: Path | None = None,
+) -> PlusPlusServer:
+    """The server for these settings; the menu is made without any request.
+
+    `transport` replaces the network, for the demo tenant and for tests. The client of the API is opened when the server
+    starts serving and closed when it stops; one for all requests.
+    """
+    key = settings.secret_key.get_secret_value().encode()
+    client = Client(
+        base_url=settings.base_url,
+        token=settings.api_token,
+        timeout=settings.timeout,
+        max_concurrency=settings.max_concurrency,
+        routes=routes,
+        transport=transport,
+        user_agent=f"pp-mcp/{__version__}",
+    )
+    runtime = Runtime(
+        client=client,
+        confirmer=Confirmer(key, settings.base_url, settings.confirm),
+        secrets_dir=secrets_dir or Path.cwd(),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Any]) -> AsyncIterator[Runtime]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(client)
+            yield runtime
+
+    logging.getLogger("mcp").setLevel(max(logging.getLogger().level, logging.WARNING))
+    tools = enabled(
+        settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block"
+    )
+    server = PlusPlusServer(
+        "pp-mcp",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        tools=[ServedTool.of(tool, runtime) for tool in tools],
+        lifespan=lifespan,
+        log_level=settings.log_level,
+        cache_hints={"tools/list": _HOUR, "server/discover": _HOUR},
+        request_state_security=RequestStateSecurity(keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest()]),
+    )
+    server.settings_used = settings
+    server.runtime = runtime
+    return server

@@ -1,0 +1,128 @@
+"""From a plan to its answer: the preview, or the deed and what it changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pp_mcp.answers import ManyAnswer, Named, WriteAnswer
+from pp_mcp.declare import Effect, Operation
+from pp_mcp.errors import InvalidArgument, Refused
+from pp_mcp.plan import Done, Plan
+from pp_mcp.server.confirm import LIFETIME, Binding, Confirmer
+from pp_mcp.text import listed
+
+ITEMS_SHOWN = 50
+"""Outcomes of one kind that an answer lists; failures are all listed as far as an answer's size allows."""
+
+
+async def carry_out(
+    operation: Operation,
+    confirmer: Confirmer,
+    binding: Binding,
+    token: str | None,
+    resolved: dict[str, Named],
+    *,
+    asks: bool,
+) -> WriteAnswer | None:
+    """The answer to a write; None where the person is to be asked first. `asks`: the client can ask one.
+
+    Raises:
+        Refused: the policy blocks what needs confirming.
+        InvalidArgument: an acknowledgement is missing where nothing is previewed.
+    """
+    plan = binding.plan
+    extra: dict[str, Any] = {"resolved": resolved} if resolved else {}
+    if plan.unchanged is not None:
+        return operation_answer(operation)(
+            status="unchanged", summary=f"{plan.unchanged} Nothing was sent.", target=plan.target, undo=None, **extra
+        )
+    if operation.effect is not Effect.DESTROY and not plan.confirm:
+        return _told(operation, plan, await plan.apply(), extra)
+    if confirmer.policy == "block":
+        raise Refused(
+            f"This server does not carry out what needs confirming (PP_CONFIRM=block): {plan.summary} Nothing was changed."
+        )
+    if confirmer.policy == "allow":
+        if plan.needs:
+            raise InvalidArgument(
+                f"{plan.summary} Give {listed([f'{name}=true' for name in plan.needs])} as well. Nothing was changed.",
+                field_errors={name: ["must be true"] for name in plan.needs},
+            )
+        return _told(operation, plan, await plan.apply(), extra)
+    if token is not None and not plan.needs and confirmer.fits(token, binding):
+        return _told(operation, plan, await plan.apply(), extra)
+    if confirmer.policy == "elicit" and asks and token is None and not plan.needs:
+        return None
+    return preview(operation, confirmer, binding, token, extra)
+
+
+def preview(
+    operation: Operation, confirmer: Confirmer, binding: Binding, token: str | None, extra: dict[str, Any]
+) -> WriteAnswer:
+    """What would be done, and the token that does it."""
+    plan = binding.plan
+    minted, expires_at = confirmer.mint(binding)
+    flags = f" with {listed([f'{name}=true' for name in plan.needs])} and" if plan.needs else " with"
+    why = ""
+    if token is not None and not plan.needs:
+        why = "The token given fits no more: it is for another call or caller, something changed, or it has expired. "
+    elif token is not None:
+        why = f"{listed(plan.needs)} is missing. "
+    return operation_answer(operation)(
+        status="confirmation_required",
+        summary=(
+            f"{why}Not done yet. {plan.summary} Show this to the user; only if they agree, call {operation.name} again{flags} "
+            f"this confirm_token (good for {LIFETIME // 60} minutes)."
+        ),
+        target=plan.target,
+        effects=plan.effects,
+        irreversible=plan.irreversible,
+        confirm_token=minted,
+        expires_at=expires_at,
+        **({"needs": plan.needs} if plan.needs else {}),
+        **extra,
+    )
+
+
+def operation_answer(operation: Operation) -> type[WriteAnswer]:
+    """The answer model of a writing operation."""
+    if not issubclass(operation.answer, WriteAnswer):
+        raise TypeError(f"{operation.name} does not write")
+    return operation.answer
+
+
+def _told(operation: Operation, plan: Plan, done: Done, extra: dict[str, Any]) -> WriteAnswer:
+    """What was done, as the API's answer showed it."""
+    values: dict[str, Any] = {
+        "status": _status(done),
+        "summary": done.summary,
+        "target": done.target or plan.target,
+        "changes": done.changes,
+        "undo": done.undo,
+        **extra,
+    }
+    if done.not_applied:
+        values["not_applied"] = done.not_applied
+    if done.undo_note:
+        values["undo_note"] = done.undo_note
+    if operation.answer is ManyAnswer and done.outcomes is not None:
+        values |= _counted(done)
+        return ManyAnswer(**values)
+    return WriteAnswer(**values)
+
+
+def _status(done: Done) -> str:
+    outcomes = {one.status for one in done.outcomes or []}
+    if done.not_applied or outcomes & {"failed", "unknown"}:
+        return "partial"
+    return "done" if done.changes or "succeeded" in outcomes else "unchanged"
+
+
+def _counted(done: Done) -> dict[str, Any]:
+    outcomes = done.outcomes or []
+    of = {status: [one for one in outcomes if one.status == status] for status in ("succeeded", "unchanged", "failed", "unknown")}
+    shown = [*of["failed"], *of["unknown"]]
+    if len(of["succeeded"]) + len(of["unchanged"]) <= ITEMS_SHOWN:
+        shown += [*of["succeeded"], *of["unchanged"]]
+    counts: dict[str, Any] = {status: len(rows) for status, rows in of.items()}
+    return {**counts, "items": [one.model_copy() for one in shown]}

@@ -1,0 +1,94 @@
+"""Serving over streamable HTTP, and over stdio, until told to stop."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import signal
+import sys
+
+import anyio
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from pp_mcp import __version__
+from pp_mcp.errors import Refused
+from pp_mcp.server.app import PlusPlusServer
+
+log = logging.getLogger("pp_mcp.server")
+
+PATH = "/mcp"
+
+GRACE = 10.0
+"""Seconds that writes under way are given to end after SIGTERM."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this computer can reach a server bound to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
+    """The ASGI application: MCP at `/mcp`, `/health` beside it.
+
+    Raises:
+        Refused: `host` is reachable from other computers; whoever reached it would have the API token's rights.
+    """
+    if not is_loopback(host):
+        raise Refused(
+            f"--host {host} would open the server to other computers, and it asks nobody who they are: everybody who reaches "
+            "it would act with the API token's rights. Bind to 127.0.0.1 and use an SSH tunnel or a proxy that "
+            "authenticates, on the same machine."
+        )
+
+    @server.custom_route("/health", methods=["GET"])
+    async def health(_: Request) -> Response:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
+        return JSONResponse({"status": "ok", "version": __version__})
+
+    return server.streamable_http_app(streamable_http_path=PATH, host=host)
+
+
+def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
+    """Serves until SIGINT or SIGTERM; requests under way are answered first."""
+    config = uvicorn.Config(
+        http_app(server, host),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=int(GRACE),
+    )
+    log.info("Serving MCP at http://%s:%d%s", f"[{host}]" if ":" in host else host, port, PATH)
+    uvicorn.Server(config).run()
+
+
+def serve_stdio(server: PlusPlusServer) -> None:
+    """Serves on stdin and stdout until stdin ends or SIGTERM comes; a write under way is brought to its end."""
+    anyio.run(_stdio, server)
+
+
+async def _stdio(server: PlusPlusServer) -> None:
+    async with anyio.create_task_group() as group:
+        if sys.platform != "win32":
+            group.start_soon(_stop_on_signal, server)
+        await server.run_stdio_async()
+        group.cancel_scope.cancel()
+
+
+async def _stop_on_signal(server: PlusPlusServer) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            log.info("Stopping.")
+            with anyio.move_on_after(GRACE):
+                await server.runtime.writes_done()
+            # The thread that reads stdin cannot be interrupted; nothing is left to be lost.
+            logging.shutdown()
+            os._exit(0)

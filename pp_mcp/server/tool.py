@@ -1,0 +1,176 @@
+"""A declared operation as the SDK serves it: from a client's arguments to a result it can read."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import anyio
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
+from mcp.types import CallToolResult, InputRequiredResult
+from pydantic import BaseModel, PrivateAttr
+
+from pp_mcp.answers import Answer, ErrorAnswer, Named, ToolCall
+from pp_mcp.api import Api
+from pp_mcp.declare import CONFIRM_TOKEN, Call, Effect, Operation
+from pp_mcp.errors import Conflict, PlusPlusError
+from pp_mcp.models import Assignment
+from pp_mcp.operations.transitions import what_works
+from pp_mcp.plan import Plan
+from pp_mcp.server.arguments import parse
+from pp_mcp.server.ask import Asked, ask_person, can_ask
+from pp_mcp.server.carry_out import carry_out
+from pp_mcp.server.confirm import Binding
+from pp_mcp.server.explain import explained
+from pp_mcp.server.references import References
+from pp_mcp.server.render import rendered, rendered_error
+from pp_mcp.server.runtime import Runtime
+
+log = logging.getLogger("pp_mcp.server")
+
+Result = CallToolResult | InputRequiredResult
+
+
+class _Attempt:
+    """What one try of a call has learnt; kept for wording an error after it."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.plan: Plan | None = None
+        self.things: dict[str, Any] = {}
+        self.resolved: dict[str, Named] = {}
+
+
+class ServedTool(Tool):
+    """One tool of the menu."""
+
+    _operation: Operation = PrivateAttr()
+    _runtime: Runtime = PrivateAttr()
+
+    @classmethod
+    def of(cls, operation: Operation, runtime: Runtime) -> ServedTool:
+        """The tool that serves `operation`."""
+        tool = cls(
+            fn=operation.function,
+            name=operation.name,
+            title=operation.title,
+            description=operation.description,
+            parameters=operation.input_schema,
+            fn_metadata=FuncMetadata(arg_model=ArgModelBase, output_schema=operation.output_schema),
+            is_async=True,
+            annotations=operation.annotations,
+        )
+        tool._operation = operation
+        tool._runtime = runtime
+        return tool
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        """Runs the tool. Every failure comes back as a result that says what to do; nothing foreign shows in it."""
+        operation = self._operation
+        attempt = _Attempt(self._runtime.client.call())
+        try:
+            given = parse(operation, arguments)
+            if operation.effect is Effect.READ:
+                return await self._read(given, attempt, context)
+            with self._runtime.writing():
+                return await self._write(given, attempt, context)
+        except PlusPlusError as error:
+            log.info("%s: %s", operation.name, type(error).__name__)
+            check = attempt.plan.check if attempt.plan else None
+            return rendered_error(explained(error, operation, check=check, now=await self._state_now(error, attempt)))
+        except Exception:
+            log.exception("%s failed unexpectedly", operation.name)
+            return rendered_error(_unexpected(operation, attempt))
+
+    async def _resolve(self, given: BaseModel, attempt: _Attempt) -> dict[str, Any]:
+        """The operation's arguments: references as the things they name, the rest as validated."""
+        references = References(attempt.api)
+        values = {name: getattr(given, name) for name in type(given).model_fields if name != CONFIRM_TOKEN}
+        for name, marker in self._operation.references.items():
+            value = values[name]
+            if isinstance(value, list):
+                values[name] = await references.many(name, marker, value) if value else []
+            elif isinstance(value, str):
+                thing, named = await references.one(name, marker, value)
+                values[name] = attempt.things[name] = thing
+                if named is not None:
+                    attempt.resolved[name] = named
+        return values
+
+    async def _read(self, given: BaseModel, attempt: _Attempt, context: Context[Any, Any]) -> Result:
+        values = await self._resolve(given, attempt)
+        answer: Answer = await self._operation.function(self._call(attempt, context), **values)
+        if attempt.resolved:
+            answer.resolved = attempt.resolved
+        return rendered(answer, detail=values.get("detail", "full"))
+
+    async def _write(self, given: BaseModel, attempt: _Attempt, context: Context[Any, Any]) -> Result:
+        token = getattr(given, CONFIRM_TOKEN, None)
+        values = await self._resolve(given, attempt)
+        targets = [thing.public_id for thing in attempt.things.values() if isinstance(thing, BaseModel)]
+        async with self._runtime.alone_with(targets) as waited:
+            if waited:
+                values = await self._resolve(given, attempt)
+            plan: Plan = await self._operation.function(self._call(attempt, context), **values)
+            attempt.plan = plan
+            binding = Binding(
+                tool=self.name, arguments=given.model_dump(mode="json", exclude_unset=True), caller=caller(context), plan=plan
+            )
+            result = await carry_out(self._operation, self._runtime.confirmer, binding, token, attempt.resolved, asks=can_ask(context))
+        if result is not None:
+            return rendered(result)
+        return await self._ask(binding, given, context)
+
+    async def _ask(self, binding: Binding, given: BaseModel, context: Context[Any, Any]) -> Result:
+        """Asks the person through the client; what is agreed to is planned anew, for a person takes time to answer."""
+        asked = await ask_person(context, self._runtime.confirmer, binding)
+        if isinstance(asked, InputRequiredResult):
+            return asked
+        if asked is Asked.AGREED:
+            token, _ = self._runtime.confirmer.mint(binding)
+            again = given.model_copy(update={CONFIRM_TOKEN: token})
+            return await self._write(again, _Attempt(self._runtime.client.call()), context)
+        return rendered(asked.answer(binding.plan))
+
+    def _call(self, attempt: _Attempt, context: Context[Any, Any]) -> Call:
+        async def progress(done: float, total: float | None, message: str) -> None:
+            await context.report_progress(done, total, message)
+
+        return Call(
+            api=attempt.api, today=self._runtime.today(), secrets_dir=self._runtime.secrets_dir, progress=progress
+        )
+
+    async def _state_now(self, error: PlusPlusError, attempt: _Attempt) -> str:
+        """After a conflict over an assignment: the state it is in, and what works in it."""
+        assignment = attempt.things.get("assignment")
+        if not isinstance(error, Conflict) or not isinstance(assignment, Assignment):
+            return ""
+        try:
+            with anyio.move_on_after(5):
+                now = await attempt.api.one("get_assignment", Assignment, assignment.public_id)
+                return f"It is {now.state} now. {what_works(now.state)}"
+        except PlusPlusError:
+            pass
+        return ""
+
+
+def caller(context: Context[Any, Any]) -> str:
+    """Who calls: the name the client gives itself. A token is good for the one it was given to."""
+    params = context.session.client_params
+    return params.client_info.name if params is not None else "unnamed client"
+
+
+def _unexpected(operation: Operation, attempt: _Attempt) -> ErrorAnswer:
+    message = f"{operation.name} failed for a reason of the server's own; its log names it."
+    check: ToolCall | None = None
+    if operation.effect is not Effect.READ and attempt.plan is not None:
+        check = attempt.plan.check
+        message += " The change may have happened or not: check before calling again."
+    return ErrorAnswer(
+        code="internal_error",
+        message=message,
+        **({"check": check} if check else {}),
+        **({"request_id": attempt.api.request_ids[-1]} if attempt.api.request_ids else {}),
+    )
