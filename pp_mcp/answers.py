@@ -57,6 +57,8 @@ class ListAnswer(Answer, Generic[RowT]):
     page_size: int
     next_page: int | None
     items: list[RowT]
+    csv: str | None = None
+    """URI of all rows of all pages as CSV, where this is not the only page."""
 
 
 class ItemAnswer(Answer, Generic[RowT]):
@@ -98,12 +100,13 @@ class Outcome(BaseModel):
 
 
 class ManyAnswer(WriteAnswer):
-    """What a call that writes many things did to them: all failures listed, successes counted."""
+    """What a call that writes many things did to them: counts, and each item that failed or has no known end."""
 
     succeeded: int | None = None
     unchanged: int | None = None
     failed: int | None = None
     unknown: int | None = None
+    not_sent: int | None = None
     items: list[Outcome] | None = None
 
 

@@ -34,8 +34,12 @@ def demo_sizes(command: Command) -> Command:
     """Options for how large a demo tenant is and where it is kept."""
     for option in reversed(
         [
-            click.option("--demo-db", type=click.Path(dir_okay=False, path_type=Path), help="Keep the demo tenant in FILE."),
-            click.option("--people", type=click.IntRange(1, 50_000), default=300, show_default=True, help="Demo: people."),
+            click.option(
+                "--demo-db", type=click.Path(dir_okay=False, path_type=Path), help="Keep the demo tenant in FILE."
+            ),
+            click.option(
+                "--people", type=click.IntRange(1, 50_000), default=300, show_default=True, help="Demo: people."
+            ),
             click.option(
                 "--assignments",
                 type=click.IntRange(0, 200_000),
@@ -120,7 +124,9 @@ def demo(api: bool, port: int, demo_db: Path | None, people: int, assignments: i
 @main.command()
 @click.option("--write", is_flag=True, help="Write the files.")
 @click.option("--check", is_flag=True, help="Exit 1 where a file differs from the code.")
-@click.option("--root", type=click.Path(file_okay=False, exists=True, path_type=Path), default=Path(), help="The checkout.")
+@click.option(
+    "--root", type=click.Path(file_okay=False, exists=True, path_type=Path), default=Path(), help="The checkout."
+)
 def contract(write: bool, check: bool, root: Path) -> None:
     """Write or check the contract: tools/*.json, tools/README.md and the README's table of tools."""
     from pp_mcp import contract as made

@@ -40,7 +40,9 @@ def table() -> str:
         effect = _WORDS[tool.effect]
         if tool.may_confirm and tool.effect is not Effect.DESTROY:
             effect += "; some changes after confirmation"
-        shown = "" if tool.toolset == before else tool.toolset + (" (off by default)" if tool.toolset == "tokens" else "")
+        shown = (
+            "" if tool.toolset == before else tool.toolset + (" (off by default)" if tool.toolset == "tokens" else "")
+        )
         before = tool.toolset
         lines.append(f"| {shown} | `{tool.name}` | {tool.title} | {effect} |")
     return "\n".join(lines)

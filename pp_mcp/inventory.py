@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 
+from pp_mcp.bulk import assign as bulk_assign
+from pp_mcp.bulk import update as bulk_update
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.operations import (
     archive,
@@ -17,6 +19,10 @@ from pp_mcp.operations import (
     transitions,
     users,
 )
+from pp_mcp.reports import assignments as report_assignments
+from pp_mcp.reports import content as report_content
+from pp_mcp.reports import enrollments as report_enrollments
+from pp_mcp.reports import learner as report_learner
 
 ALL_TOOLS: tuple[Operation, ...] = (
     users.list_users,
@@ -52,6 +58,12 @@ ALL_TOOLS: tuple[Operation, ...] = (
     transitions.revert_completion,
     transitions.revert_exemption,
     enrollments.list_enrollments,
+    report_assignments.report_assignments,
+    report_content.report_content,
+    report_enrollments.report_enrollments,
+    report_learner.get_learner_summary,
+    bulk_assign.bulk_assign_content,
+    bulk_update.bulk_update_assignments,
     tokens.create_api_token,
 )
 

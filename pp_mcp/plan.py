@@ -27,6 +27,8 @@ class Done:
     target: Named | None = None
     outcomes: list[Outcome] | None = None
     """For a call that writes many: one outcome for each item."""
+    not_sent: int = 0
+    """Items that were not begun, because the call had to stop."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ def update_plan(
         state={name: before.get(name) for name in sorted({*before, *wanted})},
         effects=words + (effects or []),
         confirm=confirm,
-        unchanged=None if wanted else f"The {label} is already so: {listed(list(asked), 8)} asked for, nothing to change.",
+        unchanged=None
+        if wanted
+        else f"The {label} is already so: {listed(list(asked), 8)} asked for, nothing to change.",
         check=check,
     )
 

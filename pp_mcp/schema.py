@@ -71,7 +71,9 @@ def _clean(node: Any, *, drop_descriptions: bool, properties: bool = False) -> A
                 continue
             if key == "additionalProperties" and value is True:
                 continue
-        cleaned[key] = _clean(value, drop_descriptions=drop_descriptions, properties=not properties and key in {"properties", "$defs"})
+        cleaned[key] = _clean(
+            value, drop_descriptions=drop_descriptions, properties=not properties and key in {"properties", "$defs"}
+        )
     if drop_descriptions and not properties:
         return _nullable(cleaned)
     return cleaned

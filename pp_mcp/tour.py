@@ -34,7 +34,14 @@ async def _tour(server: PlusPlusServer, say: Say) -> None:
         tools = (await client.list_tools()).tools
         say(f"pp-mcp serves {len(tools)} tools over a demo tenant. An assistant asks in them what you ask in words.\n")
 
-        await _ask(client, say, "Who is late on Security 101?", "list_overdue_assignments", content_item="Security 101", page_size=3)
+        await _ask(
+            client,
+            say,
+            "Who is late on Security 101?",
+            "list_overdue_assignments",
+            content_item="Security 101",
+            page_size=3,
+        )
         await _ask(client, say, "Who reports to Rosa Alvarez?", "list_users", manager="Rosa Alvarez", page_size=3)
         await _ask(client, say, "Show me Sam Lee.", "get_user", user="Sam Lee")
 

@@ -6,10 +6,10 @@ all. A walk sees this by the counts and reads again; if they still move, it says
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 from pydantic import BaseModel
@@ -27,6 +27,7 @@ RESERVE = 4.0
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Filters = Mapping[str, str | bool | int | Sequence[str] | None]
 Progress = Callable[[int, int], Awaitable[None]]
+PageReader = Callable[[int, int], Awaitable[Page[ModelT]]]
 
 
 @dataclass(frozen=True)
@@ -42,21 +43,6 @@ class Coverage:
     """Why it is not complete."""
 
 
-class _Pass:
-    """One reading of all pages."""
-
-    def __init__(self) -> None:
-        self.seen: set[int] = set()
-        self.repeated = False
-        self.totals: set[int] = set()
-        self.total = 0
-        self.stopped: str | None = None
-
-    @property
-    def moved(self) -> bool:
-        return self.repeated or len(self.totals) > 1 or len(self.seen) != self.total
-
-
 async def walk(
     api: Api,
     operation: str,
@@ -68,18 +54,37 @@ async def walk(
     workers: int = 8,
     progress: Progress | None = None,
 ) -> Coverage:
-    """Reads every page of a list and hands each row to `take` once.
+    """Reads every page of a list and hands each row to `take` once; see `walk_pages`."""
+
+    async def page(number: int, size: int) -> Page[ModelT]:
+        return await api.page(operation, model, page=number, page_size=size, **(filters or {}))
+
+    return await walk_pages(api, page, take, restart, workers=workers, progress=progress)
+
+
+async def walk_pages(
+    api: Api,
+    page: PageReader[ModelT],
+    take: Callable[[ModelT], None],
+    restart: Callable[[], None],
+    *,
+    workers: int = 8,
+    progress: Progress | None = None,
+) -> Coverage:
+    """Reads every page that `page` (number, size) gives and hands each row to `take` once.
 
     `restart` forgets what was taken; it is called when rows moved and there is time to read all of them again. A call's
-    budget that runs out, or a rate limit that outlasts it, ends the walk with what was read so far and no error; other
-    errors of the API rise. Rows are told apart by `public_id`; of each only a hash is kept.
+    budget that runs out, or a rate limit or failing service that outlasts it, ends the walk with what was read so far and
+    no error, unless it is the first page; refusals rise. Rows are told apart by `public_id`; of each only a hash is kept.
     """
     as_of = datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
     began = api.remaining
-    current = await _read_all(api, operation, model, take, filters or {}, workers, progress)
+    current = _Pass(api, page, take, progress)
+    await current.read_all(workers)
     if current.moved and current.stopped is None and began - api.remaining < (api.remaining - RESERVE) / 2:
         restart()
-        current = await _read_all(api, operation, model, take, filters or {}, workers, progress)
+        current = _Pass(api, page, take, progress)
+        await current.read_all(workers)
     reason = current.stopped
     if reason is None and current.moved:
         reason = "rows were added or removed while they were read, twice in a row; counts may be off by a few"
@@ -88,71 +93,72 @@ async def walk(
     )
 
 
-async def _read_all(
-    api: Api,
-    operation: str,
-    model: type[ModelT],
-    take: Callable[[ModelT], None],
-    filters: Filters,
-    workers: int,
-    progress: Progress | None,
-) -> _Pass:
-    state = _Pass()
+class _Pass(Generic[ModelT]):
+    """One reading of all pages."""
 
-    def absorb(page: Page[ModelT]) -> None:
-        state.totals.add(page.total_count)
-        state.total = page.total_count
+    def __init__(
+        self, api: Api, page: PageReader[ModelT], take: Callable[[ModelT], None], progress: Progress | None
+    ) -> None:
+        self._api = api
+        self._page = page
+        self._take = take
+        self._progress = progress
+        self._repeated = False
+        self._totals: set[int] = set()
+        self._failures: list[PlusPlusError] = []
+        self.seen: set[int] = set()
+        self.total = 0
+        self.stopped: str | None = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether rows moved between pages while they were read."""
+        return self._repeated or len(self._totals) > 1 or len(self.seen) != self.total
+
+    async def read_all(self, workers: int) -> None:
+        """Reads the first page, and then the others concurrently."""
+        if self._api.remaining < RESERVE:
+            raise OutOfTime("There was no time left to read.", seconds=0)
+        first = await self._page(1, PAGE_SIZE)
+        self._absorb(first)
+        if first.total_pages < 2:
+            return
+        numbers = iter(range(2, first.total_pages + 1))
+        async with anyio.create_task_group() as group:
+            for _ in range(min(workers, first.total_pages - 1)):
+                group.start_soon(self._work, numbers, group.cancel_scope)
+        if self._failures:
+            raise self._failures[0]
+
+    async def _work(self, numbers: Iterator[int], scope: anyio.CancelScope) -> None:
+        for number in numbers:
+            if self.stopped is None and self._api.remaining < RESERVE:
+                self.stopped = "the time for one call ran out"
+            if self.stopped is not None:
+                return
+            try:
+                page = await self._page(number, PAGE_SIZE)
+            except (OutOfTime, RateLimited, ServerFailure, UnexpectedAnswer, AnswerLost, NotReached) as error:
+                self.stopped = self.stopped or _why(error)
+                return
+            except PlusPlusError as error:
+                self._failures.append(error)
+                scope.cancel()
+                return
+            self._absorb(page)
+            if self._progress is not None:
+                await self._progress(len(self.seen), self.total)
+
+    def _absorb(self, page: Page[ModelT]) -> None:
+        self._totals.add(page.total_count)
+        self.total = page.total_count
         for row in page.items:
             key = hash(getattr(row, "public_id", None))
-            if key in state.seen:
-                state.repeated = True
+            if key in self.seen:
+                self._repeated = True
             else:
-                state.seen.add(key)
-                take(row)
-
-    async def read(number: int) -> Page[ModelT] | None:
-        if api.remaining < RESERVE:
-            state.stopped = state.stopped or "the time for one call ran out"
-            return None
-        try:
-            return await api.page(operation, model, page=number, page_size=PAGE_SIZE, **filters)
-        except (OutOfTime, RateLimited, ServerFailure, UnexpectedAnswer, AnswerLost, NotReached) as error:
-            if number == 1:
-                raise
-            state.stopped = state.stopped or _why(error)
-            return None
-
-    first = await read(1)
-    if first is None:
-        raise OutOfTime("There was no time left to read.", seconds=0)
-    absorb(first)
-    pages = first.total_pages
-    if pages < 2:
-        return state
-    queue = iter(range(2, pages + 1))
-
-    failures: list[PlusPlusError] = []
-
-    async def work() -> None:
-        for number in queue:
-            try:
-                page = await read(number)
-            except PlusPlusError as error:
-                failures.append(error)
-                group.cancel_scope.cancel()
-                return
-            if page is None:
-                return
-            absorb(page)
-            if progress is not None:
-                await progress(len(state.seen), state.total)
-
-    async with anyio.create_task_group() as group:
-        for _ in range(min(workers, pages - 1)):
-            group.start_soon(work)
-    if failures:
-        raise failures[0]
-    return state
+                self.seen.add(key)
+                self._take(row)
 
 
 def _why(error: PlusPlusError) -> str:

@@ -13,7 +13,16 @@ from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import ContentItem
 from pp_mcp.operations.content import content_facts, described
 from pp_mcp.operations.lists import list_answer
-from pp_mcp.operations.params import ArchivedArg, ArticleArg, DetailArg, HiddenFilterArg, NameArg, PageArg, PageSizeArg, SearchArg
+from pp_mcp.operations.params import (
+    ArchivedArg,
+    ArticleArg,
+    DetailArg,
+    HiddenFilterArg,
+    NameArg,
+    PageArg,
+    PageSizeArg,
+    SearchArg,
+)
 from pp_mcp.operations.rows import ContentRow, content_row, full
 from pp_mcp.plan import Done, Plan, update_plan
 from pp_mcp.text import quoted
@@ -103,8 +112,8 @@ async def update_article(
     is_hidden: HiddenArg | None = None,
     is_self_assignable: SelfAssignArg | None = None,
     duration: Annotated[DurationArg, Field(description="Reading time in minutes; null clears it.")]
-    | None
-    | Unset = UNSET,
+    | Unset
+    | None = UNSET,
 ) -> Plan:
     """Change an article's title, visibility, self-assignment or reading time; only given fields change. Its text is edited
     in PlusPlus. For access groups, or other content types, use update_content_item."""

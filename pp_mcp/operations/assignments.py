@@ -130,7 +130,9 @@ async def _page(
         many="overdue assignments" if overdue else "assignments",
         scope=scope_of(of=content_item.name if content_item else None, for_=user.name if user else None),
         stands_out=_facts(found.items, overdue),
-        narrow="user, content_item, content_type, due dates" if overdue else "user, content_item, state, is_overdue, dates",
+        narrow="user, content_item, content_type, due dates"
+        if overdue
+        else "user, content_item, state, is_overdue, dates",
     )
 
 
@@ -220,8 +222,10 @@ async def assign_content(
 async def update_assignment(
     call: Call,
     assignment: AssignmentArg,
-    due_date: Annotated[DayArg, Field(description="New due date, YYYY-MM-DD; null removes it.")] | None | Unset = UNSET,
-    expires_at: Annotated[ExpiryArg, Field(description="New expiry, ISO 8601; null removes it.")] | None | Unset = UNSET,
+    due_date: Annotated[DayArg, Field(description="New due date, YYYY-MM-DD; null removes it.")] | Unset | None = UNSET,
+    expires_at: Annotated[ExpiryArg, Field(description="New expiry, ISO 8601; null removes it.")]
+    | Unset
+    | None = UNSET,
 ) -> Plan:
     """Extend, set or remove the deadline or expiry of one assignment ("give Jane two more weeks"). Only given fields change.
     Dates of event enrollments are managed by the event and refused. For many assignments use bulk_update_assignments."""
@@ -240,7 +244,10 @@ async def update_assignment(
         after = _dates(
             (await call.api.write("update_assignment", Assignment, body, public_id=assignment.public_id)).value
         )
-        return {field: asked[field] if field in asked and same_moment(value, asked[field]) else value for field, value in after.items()}
+        return {
+            field: asked[field] if field in asked and same_moment(value, asked[field]) else value
+            for field, value in after.items()
+        }
 
     return update_plan(
         target=_target(assignment),

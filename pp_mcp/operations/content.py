@@ -14,14 +14,14 @@ from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import Assignment, ContentItem
 from pp_mcp.operations.lists import counted, list_answer, scope_of
 from pp_mcp.operations.params import (
-    ArchivedArg,
-    HiddenFilterArg,
-    ContentType,
     AccessGroupsArg,
+    ArchivedArg,
     ChannelArg,
+    ContentType,
     DetailArg,
     FromArg,
     GroupArg,
+    HiddenFilterArg,
     ItemArg,
     NameArg,
     PageArg,
@@ -46,8 +46,7 @@ async def search_content(
     modified_gte: FromArg | None = None,
     modified_lte: UntilArg | None = None,
     channel: ChannelArg | None = None,
-    group: Annotated[GroupArg, Field(description="With access: public_id, name or URL.")]
-    | None = None,
+    group: Annotated[GroupArg, Field(description="With access: public_id, name or URL.")] | None = None,
     page: PageArg = 1,
     page_size: PageSizeArg = 25,
     detail: DetailArg = "concise",
@@ -90,7 +89,10 @@ def content_facts(items: list[ContentItem]) -> list[str]:
         counted(sum(bool(item.is_archived) for item in items), "archived"),
         counted(sum(bool(item.is_hidden) for item in items), "hidden"),
         counted(sum(item.total_assignments == 0 for item in items), "never assigned"),
-        counted(sum(item.avg_feedback_rating is not None and item.avg_feedback_rating < 3 for item in items), "rated below 3"),
+        counted(
+            sum(item.avg_feedback_rating is not None and item.avg_feedback_rating < 3 for item in items),
+            "rated below 3",
+        ),
     ]
 
 

@@ -33,11 +33,15 @@ def list_answer(
         if narrow:
             summary += f" Try fewer filters or other ones: {narrow}."
     elif not page.items:
-        summary = f"Page {page.page:,} is past the last one: {plural(total, one, many)}{scope} on {plural(pages, 'page')}."
+        summary = (
+            f"Page {page.page:,} is past the last one: {plural(total, one, many)}{scope} on {plural(pages, 'page')}."
+        )
     elif last - first + 1 >= total:
         summary = f"{plural(total, one, many)}{scope}."
     else:
-        summary = f"{many[:1].upper()}{many[1:]} {first:,}-{last:,} of {total:,}{scope} (page {page.page:,} of {pages:,})."
+        summary = (
+            f"{many[:1].upper()}{many[1:]} {first:,}-{last:,} of {total:,}{scope} (page {page.page:,} of {pages:,})."
+        )
     noted = [fact for fact in stands_out if fact]
     if page.items and noted:
         summary += f" {'On this page' if total > len(page.items) else 'Among them'}: {listed(noted, 6)}."

@@ -21,9 +21,7 @@ UNDO_LIMIT = 800
 NAMED_LIMIT = 25
 """People that a preview names one by one; the rest it counts."""
 
-_SYNCED = (
-    "This group is kept by {source}, not by hand: PlusPlus rebuilds such groups every night, so a hand edit may be gone tomorrow."
-)
+_SYNCED = "This group is kept by {source}, not by hand: PlusPlus rebuilds such groups every night, so a hand edit may be gone tomorrow."
 
 
 @operation(toolset="groups", title="Add people to a group", effect=Effect.ADD)
@@ -81,7 +79,11 @@ async def remove_group_members(call: Call, group: GroupArg, members: MembersArg)
         state=sorted(roster),
         effects=[
             f"Removed: {_names(leaving)}.",
-            *([f"{plural(strangers, 'person', 'people')} asked for, not in the group: nothing to do."] if strangers else []),
+            *(
+                [f"{plural(strangers, 'person', 'people')} asked for, not in the group: nothing to do."]
+                if strangers
+                else []
+            ),
             *_synced(group),
         ],
         unchanged=None if leaving else f"None of them is in {quoted(group.name)}.",

@@ -19,9 +19,7 @@ from pp_mcp.models import Assignment, ContentItem, EventRef, Group, User
 UserArg = Annotated[User, Reference("user"), Field(description="E-mail, public_id, full name or URL.")]
 ManagerArg = Annotated[User, Reference("user"), Field(description="Manager: e-mail, public_id, full name or URL.")]
 GroupArg = Annotated[Group, Reference("group"), Field(description="public_id, exact name or URL.")]
-ItemArg = Annotated[
-    ContentItem, Reference("content_item"), Field(description="public_id, exact name or URL.")
-]
+ItemArg = Annotated[ContentItem, Reference("content_item"), Field(description="public_id, exact name or URL.")]
 ArticleArg = Annotated[ContentItem, Reference("article"), Field(description="public_id, exact name or URL.")]
 EventArg = Annotated[EventRef, Reference("event"), Field(description="public_id, exact name or URL.")]
 AssignmentArg = Annotated[Assignment, Reference("assignment"), Field(description="public_id or URL.")]
@@ -41,6 +39,7 @@ AccessGroupsArg = Annotated[
     Reference("group"),
     Field(description="Replaces all: public_ids or names; [] = everyone."),
 ]
+
 
 def _real_page(page: int) -> int:
     if page > 1_000_000:
@@ -113,7 +112,9 @@ def _moment(text: object, end_of_day: bool) -> str:
                 return moment.replace(tzinfo=None).isoformat() + "Z"
         except (ValueError, OverflowError):
             pass
-    raise ValueError("must be a date (2026-12-31) or a time as ISO 8601 (2026-12-31T17:00:00Z; UTC where no zone is given)")
+    raise ValueError(
+        "must be a date (2026-12-31) or a time as ISO 8601 (2026-12-31T17:00:00Z; UTC where no zone is given)"
+    )
 
 
 def _from(value: object) -> str:

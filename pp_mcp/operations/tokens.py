@@ -70,7 +70,9 @@ def _reserve(directory: Path) -> Path:
             continue
         except OSError as error:
             break_reason = error.strerror or "it cannot be written"
-            raise Refused(f"The secret's file cannot be made in {directory}: {break_reason}. No token was created.") from error
+            raise Refused(
+                f"The secret's file cannot be made in {directory}: {break_reason}. No token was created."
+            ) from error
         return path
     raise Refused(f"There are a thousand token files in {directory} already. No token was created.")
 

@@ -52,9 +52,7 @@ async def exempt_assignment(call: Call, assignment: AssignmentArg) -> Plan:
     """Excuse a person from an outstanding assignment: it stays on record as exempted and counts neither as done nor as
     late. Undone by revert_exemption. To take it away altogether use drop_assignment; if it was done elsewhere
     complete_assignment."""
-    return await _step(
-        call, assignment, "exempt_assignment", "exempted", OUTSTANDING, undo="revert_exemption"
-    )
+    return await _step(call, assignment, "exempt_assignment", "exempted", OUTSTANDING, undo="revert_exemption")
 
 
 @operation(toolset="assignments", title="Reopen a completed assignment", effect=Effect.DESTROY)

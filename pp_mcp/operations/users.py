@@ -79,7 +79,10 @@ def people_facts(people: list[User]) -> list[str]:
     roles = Counter(user.role for user in people)
     return [
         counted(sum(user.is_active is False for user in people), "inactive"),
-        *(counted(roles[role], plural_role) for role, plural_role in (("admin", "admins"), ("organizer", "organizers"))),
+        *(
+            counted(roles[role], plural_role)
+            for role, plural_role in (("admin", "admins"), ("organizer", "organizers"))
+        ),
         counted(sum(user.manager is None for user in people), "without a manager"),
     ]
 
@@ -129,9 +132,8 @@ async def create_user(
             summary=f"Created {person(created.name, created.email)} with the role {created.role}.",
             target=Named(kind="user", public_id=created.public_id, name=created.name),
             changes={name: [None, value] for name, value in after.items() if value is not None},
-            not_applied=[
-                name for name, value in body.items() if name != "email" and after.get(name) != value
-            ] + ([] if created.email.casefold() == email.casefold() else ["email"]),
+            not_applied=[name for name, value in body.items() if name != "email" and after.get(name) != value]
+            + ([] if created.email.casefold() == email.casefold() else ["email"]),
             undo_note="The API cannot delete people; update_user with is_active=false deactivates.",
         )
 
@@ -159,8 +161,8 @@ async def update_user(
     user: UserArg,
     name: Annotated[NameArg, Field(description="New full name.")] | None = None,
     role: RoleArg | None = None,
-    employee_id: Annotated[EmployeeIdArg, Field(description="null clears it.")] | None | Unset = UNSET,
-    manager: ManagerArg | None | Unset = UNSET,
+    employee_id: Annotated[EmployeeIdArg, Field(description="null clears it.")] | Unset | None = UNSET,
+    manager: ManagerArg | Unset | None = UNSET,
     is_active: Annotated[bool, Field(description="false deactivates a leaver.")] | None = None,
 ) -> Plan:
     """Change a person's name, role, employee id or manager, deactivate a leaver or reactivate; only given fields change.

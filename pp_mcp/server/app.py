@@ -6,15 +6,24 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx2
 from mcp.server import CacheHint, MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.request_state import RequestStateSecurity
-from mcp.types import CallToolResult, InputRequiredResult
+from mcp.types import (
+    CallToolResult,
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    InputRequiredResult,
+    PromptReference,
+    ResourceTemplateReference,
+)
 
 from pp_mcp import __version__
 from pp_mcp.answers import ErrorAnswer
@@ -25,7 +34,9 @@ from pp_mcp.declare import Effect
 from pp_mcp.inventory import BY_NAME, enabled
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.instructions import INSTRUCTIONS
+from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.render import rendered_error
+from pp_mcp.server.resources import add_resources, suggest
 from pp_mcp.server.runtime import Runtime
 from pp_mcp.server.tool import ServedTool
 
@@ -87,6 +98,7 @@ def build_server(
         client=client,
         confirmer=Confirmer(key, settings.base_url, settings.confirm),
         secrets_dir=secrets_dir or Path.cwd(),
+        today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
     )
 
     @asynccontextmanager
@@ -96,9 +108,7 @@ def build_server(
             yield runtime
 
     logging.getLogger("mcp").setLevel(max(logging.getLogger().level, logging.WARNING))
-    tools = enabled(
-        settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block"
-    )
+    tools = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block")
     server = PlusPlusServer(
         "pp-mcp",
         version=__version__,
@@ -109,6 +119,19 @@ def build_server(
         cache_hints={"tools/list": _HOUR, "server/discover": _HOUR},
         request_state_security=RequestStateSecurity(keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest()]),
     )
+    names = frozenset(tool.name for tool in tools)
+    add_resources(server, runtime, names)
+    if names:
+        add_prompts(server)
+
+    @server.completion()
+    async def complete(  # pyright: ignore[reportUnusedFunction] - registered by the decorator
+        ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        context: CompletionContext | None,
+    ) -> Completion:
+        return await suggest(runtime, ref, argument)
+
     server.settings_used = settings
     server.runtime = runtime
     return server

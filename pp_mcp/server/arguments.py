@@ -71,7 +71,9 @@ def _said(detail: ErrorDetails, valid: Iterable[str]) -> str:
         case "value_error":
             return where + str(context.get("error", "is not valid"))
         case "literal_error" | "enum":
-            return f"{where}must be one of {str(context.get('expected', '')).replace(chr(39), '')}; got {_shown(detail)}"
+            return (
+                f"{where}must be one of {str(context.get('expected', '')).replace(chr(39), '')}; got {_shown(detail)}"
+            )
         case "greater_than_equal":
             return f"{where}must be at least {context['ge']}; got {_shown(detail)}"
         case "less_than_equal":

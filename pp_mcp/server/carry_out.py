@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from pp_mcp.answers import ManyAnswer, Named, WriteAnswer
@@ -10,9 +11,6 @@ from pp_mcp.errors import InvalidArgument, Refused
 from pp_mcp.plan import Done, Plan
 from pp_mcp.server.confirm import LIFETIME, Binding, Confirmer
 from pp_mcp.text import listed
-
-ITEMS_SHOWN = 50
-"""Outcomes of one kind that an answer lists; failures are all listed as far as an answer's size allows."""
 
 
 async def carry_out(
@@ -113,16 +111,16 @@ def _told(operation: Operation, plan: Plan, done: Done, extra: dict[str, Any]) -
 
 def _status(done: Done) -> str:
     outcomes = {one.status for one in done.outcomes or []}
-    if done.not_applied or outcomes & {"failed", "unknown"}:
+    if done.not_applied or done.not_sent or outcomes & {"failed", "unknown"}:
         return "partial"
     return "done" if done.changes or "succeeded" in outcomes else "unchanged"
 
 
 def _counted(done: Done) -> dict[str, Any]:
+    """How many items came out how; each that did not succeed is listed, with why."""
     outcomes = done.outcomes or []
-    of = {status: [one for one in outcomes if one.status == status] for status in ("succeeded", "unchanged", "failed", "unknown")}
-    shown = [*of["failed"], *of["unknown"]]
-    if len(of["succeeded"]) + len(of["unchanged"]) <= ITEMS_SHOWN:
-        shown += [*of["succeeded"], *of["unchanged"]]
-    counts: dict[str, Any] = {status: len(rows) for status, rows in of.items()}
-    return {**counts, "items": [one.model_copy() for one in shown]}
+    counts: dict[str, Any] = dict(Counter(one.status for one in outcomes))
+    listed_too = [one for status in ("failed", "unknown") for one in outcomes if one.status == status]
+    zeros = dict.fromkeys(("succeeded", "unchanged", "failed", "unknown"), 0)
+    told = {"not_sent": done.not_sent} if done.not_sent else {}
+    return {**zeros, **counts, **told, "items": listed_too}

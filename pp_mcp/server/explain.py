@@ -46,7 +46,9 @@ _FINDER = {
 }
 
 
-def explained(error: PlusPlusError, operation: Operation, *, check: ToolCall | None = None, now: str = "") -> ErrorAnswer:
+def explained(
+    error: PlusPlusError, operation: Operation, *, check: ToolCall | None = None, now: str = ""
+) -> ErrorAnswer:
     """The error as an answer. `check` is the call that shows whether a write happened; `now` says what state a thing that
     refused a write is in."""
     status = error.status if isinstance(error, ApiError) else None
@@ -127,7 +129,9 @@ def _message(error: PlusPlusError, operation: Operation, now: str) -> str:
             )
         case Conflict():
             event = (
-                " Dates of an event's enrollment are managed by the event." if operation.name == "update_assignment" else ""
+                " Dates of an event's enrollment are managed by the event."
+                if operation.name == "update_assignment"
+                else ""
             )
             return f"The state does not allow {operation.name}: {_said(error)}.{event} {now}".rstrip() + unchanged
         case Rejected():

@@ -58,9 +58,18 @@ _SOURCES: dict[Kind, _Source] = {
     "user": _Source("person", "people", User, "get_user", "list_users", "search", "list_users"),
     "group": _Source("group", "groups", Group, "get_group", "list_groups", "name", "list_groups"),
     "content_item": _Source(
-        "content item", "content items", ContentItem, "get_content_item", "list_content_items", "search", "search_content"
+        "content item",
+        "content items",
+        ContentItem,
+        "get_content_item",
+        "list_content_items",
+        "search",
+        "search_content",
     ),
     "article": _Source("article", "articles", ContentItem, "get_article", "list_articles", "search", "list_articles"),
+    "assignment": _Source(
+        "assignment", "assignments", Assignment, "get_assignment", "list_assignments", "", "list_assignments"
+    ),
     "event": _Source(
         "event",
         "events",
@@ -91,11 +100,14 @@ class References:
             raise InvalidArgument(f"{argument} is empty.", field_errors={argument: ["is empty"]})
         if len(text) > LONGEST:
             raise InvalidArgument(
-                f"{argument} is longer than {LONGEST} characters.", field_errors={argument: [f"at most {LONGEST} characters"]}
+                f"{argument} is longer than {LONGEST} characters.",
+                field_errors={argument: [f"at most {LONGEST} characters"]},
             )
         public_id = id_in(text)
         if reference.kind == "channel":
-            return self._bare_id(argument, text, public_id, "channel", "PlusPlus shows it in the channel's address"), None
+            return self._bare_id(
+                argument, text, public_id, "channel", "PlusPlus shows it in the channel's address"
+            ), None
         if reference.kind == "assignment":
             known = self._bare_id(argument, text, public_id, "assignment", "list_assignments shows it")
             return await self._assignment(argument, known), None
@@ -104,7 +116,9 @@ class References:
             thing = await self._by_id(argument, reference.kind, source, public_id)
         elif re.match(r"https?://", text, re.IGNORECASE):
             raise UnclearReference(
-                f"{argument}: the address holds no public_id. {source.tool} finds it by name.", argument=argument, given=text
+                f"{argument}: the address holds no public_id. {source.tool} finds it by name.",
+                argument=argument,
+                given=text,
             )
         elif reference.kind == "user" and "@" in text:
             thing = await self._by_email(argument, text)
@@ -137,7 +151,12 @@ class References:
         return [found[text] for text in wanted]
 
     async def _each(
-        self, argument: str, reference: Reference, wanted: list[str], found: dict[str, Any], unclear: list[UnclearReference]
+        self,
+        argument: str,
+        reference: Reference,
+        wanted: list[str],
+        found: dict[str, Any],
+        unclear: list[UnclearReference],
     ) -> None:
         failures: list[Exception] = []
 
@@ -171,7 +190,7 @@ class References:
         by_name: dict[str, list[Any]] = {}
         for thing in everything:
             by_email.setdefault((getattr(thing, "email", None) or "").casefold(), []).append(thing)
-            by_name.setdefault(_plain(thing.name), []).append(thing)
+            by_name.setdefault(_plain(getattr(thing, "name", "")), []).append(thing)
         for text in wanted:
             public_id = id_in(text)
             if public_id is not None:
@@ -291,7 +310,7 @@ def _unclear(
 
 
 def _candidate(thing: Any) -> dict[str, str]:
-    shown = {"public_id": thing.public_id, "name": thing.name}
+    shown = {"public_id": thing.public_id, "name": getattr(thing, "name", "")}
     for field in ("email", "content_type", "source"):
         value = getattr(thing, field, None)
         if value:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from mcp.types import CallToolResult, TextContent
+from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 from pydantic import BaseModel
 
 from pp_mcp.answers import ErrorAnswer, ListAnswer
@@ -20,10 +20,15 @@ LIMIT = 40_000
 ROW_LIMIT = 320
 """Characters of a concise row, on average over a page: 25 rows stay under 8,000."""
 
+REPORT_LIMIT = 6_000
+"""Characters of a report of up to `REPORT_ROWS` rows, which is what it has where nothing else is asked for."""
+
+REPORT_ROWS = 16
+
 VALUE_LIMIT = 2_000
 """Characters of one text value, such as a description."""
 
-_WHOLE = frozenset({"public_id", "email", "confirm_token", "expires_at", "tool", "request_id"})
+_WHOLE = frozenset({"public_id", "email", "confirm_token", "expires_at", "tool", "request_id", "csv"})
 """Fields that are of no use when cut."""
 
 
@@ -35,9 +40,14 @@ def rendered(answer: BaseModel, *, detail: str = "full") -> CallToolResult:
         if detail == "concise":
             limit = min(LIMIT, ROW_LIMIT * max(len(data["items"]), 10))
         data = _fit(data, "items", limit)
+    elif "rows" in data:
+        data = _fit(data, "rows", REPORT_LIMIT if len(data["rows"]) <= REPORT_ROWS else LIMIT)
     elif len(compact(data)) > LIMIT:
-        data = _fit(data, "rows" if "rows" in data else "items", LIMIT)
-    return CallToolResult(content=[TextContent(text=compact(data))], structured_content=data)
+        data = _fit(data, "items", LIMIT)
+    content: list[ContentBlock] = [TextContent(text=compact(data))]
+    if "csv" in data:
+        content.append(ResourceLink(uri=data["csv"], name="all rows as CSV", mime_type="text/csv"))
+    return CallToolResult(content=content, structured_content=data)
 
 
 def rendered_error(error: ErrorAnswer) -> CallToolResult:
@@ -47,7 +57,9 @@ def rendered_error(error: ErrorAnswer) -> CallToolResult:
     for candidate in data.get("candidates", []):
         lines.append("- " + json.dumps(candidate, ensure_ascii=False))
     if "check" in data:
-        lines.append(f"Check with {data['check']['tool']} {json.dumps(data['check']['arguments'], ensure_ascii=False)}.")
+        lines.append(
+            f"Check with {data['check']['tool']} {json.dumps(data['check']['arguments'], ensure_ascii=False)}."
+        )
     if "request_id" in data:
         lines.append(f"Request id: {data['request_id']}")
     return CallToolResult(content=[TextContent(text="\n".join(lines))], structured_content=data, is_error=True)
@@ -64,9 +76,7 @@ def _clean(value: Any, limit: int, key: str = "") -> Any:
     if isinstance(value, list):
         return [_clean(one, limit, key) for one in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {
-            neutralise(name, 200): _clean(one, limit, name) for name, one in cast("dict[str, Any]", value).items()
-        }
+        return {neutralise(name, 200): _clean(one, limit, name) for name, one in cast("dict[str, Any]", value).items()}
     return value
 
 

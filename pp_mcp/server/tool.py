@@ -19,6 +19,7 @@ from pp_mcp.errors import Conflict, PlusPlusError
 from pp_mcp.models import Assignment
 from pp_mcp.operations.transitions import what_works
 from pp_mcp.plan import Plan
+from pp_mcp.reports.answers import ReportAnswer
 from pp_mcp.server.arguments import parse
 from pp_mcp.server.ask import Asked, ask_person, can_ask
 from pp_mcp.server.carry_out import carry_out
@@ -27,6 +28,7 @@ from pp_mcp.server.explain import explained
 from pp_mcp.server.references import References
 from pp_mcp.server.render import rendered, rendered_error
 from pp_mcp.server.runtime import Runtime
+from pp_mcp.server.tables import TABLE_OF
 
 log = logging.getLogger("pp_mcp.server")
 
@@ -104,6 +106,9 @@ class ServedTool(Tool):
         answer: Answer = await self._operation.function(self._call(attempt, context), **values)
         if attempt.resolved:
             answer.resolved = attempt.resolved
+        table = TABLE_OF.get(self.name)
+        if table is not None and (isinstance(answer, ReportAnswer) or getattr(answer, "next_page", None)):
+            answer = answer.model_copy(update={"csv": table.uri(given.model_dump(mode="json", exclude_unset=True))})
         return rendered(answer, detail=values.get("detail", "full"))
 
     async def _write(self, given: BaseModel, attempt: _Attempt, context: Context[Any, Any]) -> Result:
@@ -116,9 +121,14 @@ class ServedTool(Tool):
             plan: Plan = await self._operation.function(self._call(attempt, context), **values)
             attempt.plan = plan
             binding = Binding(
-                tool=self.name, arguments=given.model_dump(mode="json", exclude_unset=True), caller=caller(context), plan=plan
+                tool=self.name,
+                arguments=given.model_dump(mode="json", exclude_unset=True),
+                caller=caller(context),
+                plan=plan,
             )
-            result = await carry_out(self._operation, self._runtime.confirmer, binding, token, attempt.resolved, asks=can_ask(context))
+            result = await carry_out(
+                self._operation, self._runtime.confirmer, binding, token, attempt.resolved, asks=can_ask(context)
+            )
         if result is not None:
             return rendered(result)
         return await self._ask(binding, given, context)

@@ -1,0 +1,299 @@
+"""What can go wrong, as one tree.
+
+PlusPlusError                    .message
+├─ InvalidArgument               a caller's argument is wrong; nothing was sent
+│  └─ UnclearReference           a name or e-mail matches nothing, or several things; nothing was sent
+├─ Refused                       a setting or limit of this server forbids it; nothing was sent
+├─ ApiError                      the API answered, with an error
+│  ├─ Unauthenticated            401: token missing, unknown, revoked or of another tenant
+│  ├─ Forbidden                  403: the person behind the token lacks the permission
+│  ├─ NotFound                   404
+│  ├─ Conflict                   409: the state does not allow it, an ordinary outcome
+│  ├─ Rejected                   400, 422: the API finds the values wrong
+│  ├─ RateLimited                429, or the same foreseen from the rate headers; nothing happened
+│  ├─ ServerFailure              5xx
+│  └─ UnexpectedAnswer           an answer that cannot be read, a redirect, any other status
+├─ NotReached                    connecting failed; nothing was sent
+├─ AnswerLost                    a request was sent and no readable answer came: a write may have happened
+└─ OutOfTime                     the call's time budget ran out before the next request
+
+Of the statuses, 401, 403 and 409 are documented; 404, 422 and 429 are inferred.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+MESSAGE_LIMIT = 500
+"""Longest text, in characters, taken over from an API error."""
+
+MOST_FIELD_ERRORS = 50
+"""How many fields, and complaints for each, are taken over from an API error."""
+
+LONGEST_WAIT = 86_400.0
+"""Seconds; a header asking for more than a day is taken for nonsense (an epoch, usually)."""
+
+
+FieldErrors = Mapping[str, Sequence[str]]
+"""What is wrong, by the name of the argument or field."""
+
+
+class PlusPlusError(Exception):
+    """The root of all errors this package raises on purpose. `message` is fit to be shown to a person."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidArgument(PlusPlusError):
+    """A caller's argument is wrong. `field_errors` maps an argument's name to what is wrong with it."""
+
+    def __init__(self, message: str, *, field_errors: FieldErrors | None = None) -> None:
+        super().__init__(message)
+        self.field_errors = _copied(field_errors)
+
+
+class UnclearReference(InvalidArgument):
+    """`given`, for the argument `argument`, matches nothing or several; `candidates` holds up to five of them."""
+
+    def __init__(
+        self, message: str, *, argument: str, given: str, candidates: Iterable[Mapping[str, str]] = ()
+    ) -> None:
+        super().__init__(message, field_errors={argument: [message]})
+        self.argument = argument
+        self.given = given
+        self.candidates: list[dict[str, str]] = [dict(one) for one in candidates][:5]
+
+
+class Refused(PlusPlusError):
+    """A setting or a limit of this server forbids it."""
+
+
+class ApiError(PlusPlusError):
+    """The API answered with an error. `operation` is the operationId, `method` the HTTP method that was sent."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        operation: str,
+        method: str,
+        code: str = "",
+        request_id: str | None = None,
+        field_errors: FieldErrors | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.field_errors = _copied(field_errors)
+        self.operation = operation
+        self.method = method
+
+
+class Unauthenticated(ApiError):
+    """401: the token is missing, malformed, unknown, revoked or belongs to another tenant."""
+
+
+class Forbidden(ApiError):
+    """403: the person who made the token may not do this."""
+
+
+class NotFound(ApiError):
+    """404: no such thing, or no such path on this tenant."""
+
+
+class Conflict(ApiError):
+    """409: the state does not allow it, such as completing what is completed."""
+
+
+class Rejected(ApiError):
+    """400 or 422: the API finds values wrong; `field_errors` names them where it says."""
+
+
+class RateLimited(ApiError):
+    """Nothing happened; the same may be sent again in `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.retry_after = retry_after
+
+
+class ServerFailure(ApiError):
+    """5xx. `maybe_applied` is true for a write: it may have taken effect before the failure."""
+
+    def __init__(self, message: str, *, maybe_applied: bool = False, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.maybe_applied = maybe_applied
+
+
+class UnexpectedAnswer(ApiError):
+    """The answer is none the API documents; `detail` says in plain words what was wrong, never what the body held."""
+
+    def __init__(self, message: str, *, detail: str, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.detail = detail
+
+
+class NotReached(PlusPlusError):
+    """Connecting failed. `detail` is a short class of reasons such as "connection refused"; never an address."""
+
+    def __init__(self, detail: str, *, operation: str = "", method: str = "") -> None:
+        super().__init__(f"PlusPlus could not be reached: {detail}. Nothing was sent.")
+        self.detail, self.operation, self.method = detail, operation, method
+
+
+class AnswerLost(PlusPlusError):
+    """A request was sent and no readable answer came. Where `is_write`, it may have happened or not.
+
+    `status` is the HTTP status if one arrived: a 2xx says the API accepted the write and only its answer is unreadable.
+    """
+
+    def __init__(self, detail: str, *, operation: str, method: str, is_write: bool, status: int | None = None) -> None:
+        outcome = " The change may have happened or not: look before repeating it." if is_write else ""
+        super().__init__(f"The answer to {operation} was lost: {detail}.{outcome}")
+        self.detail, self.operation, self.method = detail, operation, method
+        self.is_write, self.status = is_write, status
+
+
+class OutOfTime(PlusPlusError):
+    """The call's time budget of `seconds` ran out. No write is pending: one that was sent ends as AnswerLost."""
+
+    is_write_pending = False
+
+    def __init__(self, message: str | None = None, *, seconds: float) -> None:
+        super().__init__(message or f"The time budget of {seconds:g} seconds for one call ran out.")
+        self.seconds = seconds
+
+
+_BY_STATUS: dict[int, tuple[type[ApiError], str, str]] = {
+    400: (Rejected, "rejected", "PlusPlus rejected the request."),
+    401: (Unauthenticated, "unauthenticated", "PlusPlus did not accept the API token."),
+    403: (Forbidden, "forbidden", "The person behind the API token lacks the permission."),
+    404: (NotFound, "not_found", "PlusPlus found nothing there."),
+    409: (Conflict, "conflict", "The present state does not allow it."),
+    422: (Rejected, "validation_error", "PlusPlus found values wrong."),
+}
+
+
+def error_from_answer(status: int, headers: Mapping[str, str], body: object, operation: str, method: str) -> ApiError:
+    """The exception for an HTTP answer that is an error.
+
+    `body` is the raw bytes or what JSON parsing made of them; `headers` may be in any case. Reads the documented
+    envelope, and the `detail` forms of Django Ninja (inferred) in its place. Never raises.
+    """
+    names = {name.lower(): value for name, value in headers.items()}
+    code, message, request_id, field_errors = _facts(body)
+    request_id = request_id or clean(names.get("x-request-id", ""), 200) or None
+    known: dict[str, Any] = {"status": status, "operation": operation, "method": method}
+    known |= {"request_id": request_id, "field_errors": field_errors}
+    if status == 429:
+        told, text = wait_told(names), message or "PlusPlus limits the rate of requests."
+        return RateLimited(text, retry_after=1.0 if told is None else told, code=code or "rate_limited", **known)
+    if 500 <= status <= 599:
+        text = message or f"PlusPlus failed with status {status}."
+        return ServerFailure(text, maybe_applied=method != "GET", code=code or "server_error", **known)
+    if status in _BY_STATUS:
+        kind, usual_code, usual_text = _BY_STATUS[status]
+        if status == 404 and not message:
+            usual_text += " Its answer is not the usual error: the path may be another on this tenant (see PP_ROUTES)."
+        return kind(message or usual_text, code=code or usual_code, **known)
+    detail = "the API documents no such status"
+    if 300 <= status <= 399:
+        detail = "a redirect to another address. Check PP_BASE_URL"
+    elif status == 405:
+        detail = "the path does not take this method. It may be another on this tenant (see PP_ROUTES)"
+    text = f"PlusPlus answered {operation} with status {status}: {detail}" + (f" ({message})" if message else "")
+    return UnexpectedAnswer(text, detail=detail, code=code or "unexpected", **known)
+
+
+def wait_told(headers: Mapping[str, str]) -> float | None:
+    """Seconds an answer asks to wait: Retry-After (seconds or HTTP date), else X-RateLimit-Reset (seconds until then).
+
+    None where neither is there or makes sense. A date is measured against the answer's own Date, else against now.
+    """
+    names = {name.lower(): value for name, value in headers.items()}
+    seconds = seconds_in(given := names.get("retry-after", ""))
+    if seconds is None and (until := _date_in(given)) is not None:
+        since = _date_in(names.get("date", "")) or datetime.now(UTC)
+        seconds = seconds_in(str(max(0.0, (until - since).total_seconds())))
+    return seconds if seconds is not None else seconds_in(names.get("x-ratelimit-reset", ""))
+
+
+def seconds_in(text: str) -> float | None:
+    """The seconds a header states; None for what is no number, negative or more than a day."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and 0 <= seconds <= LONGEST_WAIT else None
+
+
+def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Text of the API made fit to show: control characters become spaces, at most `limit` characters."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text[: limit * 4]).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _copied(field_errors: FieldErrors | None) -> dict[str, list[str]]:
+    return {name: list(what) for name, what in (field_errors or {}).items()}
+
+
+def _date_in(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _facts(body: object) -> tuple[str, str, str | None, dict[str, list[str]]]:
+    if isinstance(body, bytes):
+        try:
+            body = cast(object, json.loads(body))
+        except (ValueError, RecursionError):
+            body = None
+    if not isinstance(body, dict):
+        return "", "", None, {}
+    answer = cast(dict[str, object], body)
+    error = answer.get("error")
+    if isinstance(error, str):
+        return "", clean(error), None, {}
+    if isinstance(error, dict):
+        inner = cast(dict[str, object], error)
+        code, request_id = clean(_text(inner.get("code")), 100), clean(_text(inner.get("request_id")), 200)
+        return code, clean(_text(inner.get("message"))), request_id or None, _field_errors(inner.get("field_errors"))
+    detail = answer.get("detail")
+    if isinstance(detail, list):
+        return "", "", None, _located(cast(list[object], detail))
+    return "", clean(_text(detail or answer.get("message"))), None, {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _field_errors(value: object) -> dict[str, list[str]]:
+    if not isinstance(value, dict):
+        return {}
+    found: dict[str, list[str]] = {}
+    for name, what in list(cast(dict[str, object], value).items())[:MOST_FIELD_ERRORS]:
+        lines = cast(list[object], what)[:MOST_FIELD_ERRORS] if isinstance(what, list) else [what]
+        found[clean(name, 100)] = [clean(line) for line in lines if isinstance(line, str)]
+    return found
+
+
+def _located(items: list[object]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    facts = [cast(dict[str, object], item) for item in items[:MOST_FIELD_ERRORS] if isinstance(item, dict)]
+    for fact in facts:
+        where = fact.get("loc")
+        steps = [str(step) for step in cast(list[object], where)] if isinstance(where, list) else []
+        name = ".".join(step for step in steps if step not in ("body", "query", "path", "payload", "data"))
+        found.setdefault(clean(name, 100) or "request", []).append(clean(_text(fact.get("msg"))) or "is wrong")
+    return found

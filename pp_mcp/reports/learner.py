@@ -1,0 +1,97 @@
+"""One person's plate: what is to do, what is late, what was done lately."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pp_mcp.answers import Answer
+from pp_mcp.api.walk import walk
+from pp_mcp.declare import Call, Effect, operation
+from pp_mcp.models import Assignment
+from pp_mcp.operations.assignments import OUTSTANDING
+from pp_mcp.operations.params import UserArg
+from pp_mcp.operations.rows import UserRow, user_row
+from pp_mcp.reports.aggregate import Counts
+from pp_mcp.reports.answers import CoverageAnswer, caution, coverage_answer
+from pp_mcp.text import listed, person, plural, quoted
+
+LATELY = 30
+"""Days."""
+
+SHOWN = 8
+"""Rows of each list."""
+
+
+class LearnerAnswer(Answer):
+    """One person's learning at a glance."""
+
+    user: UserRow
+    totals: dict[str, Any]
+    overdue: list[dict[str, Any]]
+    next_due: list[dict[str, Any]]
+    completed_lately: list[dict[str, Any]]
+    coverage: CoverageAnswer
+
+
+@operation(toolset="reports", title="Summarise one person's learning", effect=Effect.READ)
+async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
+    """Show what is on one person's plate: profile, what is overdue, the next deadlines, what was finished in the last 30
+    days, and counts of everything. For all rows use list_assignments; for a team report_assignments."""
+    counts = Counts()
+    rows: list[Assignment] = []
+
+    def take(assignment: Assignment) -> None:
+        counts.add(assignment)
+        rows.append(assignment)
+
+    def restart() -> None:
+        nonlocal counts
+        counts = Counts()
+        rows.clear()
+
+    coverage = await walk(call.api, "list_assignments", Assignment, take, restart, filters={"user": user.public_id})
+    open_rows = sorted(
+        (row for row in rows if row.state in OUTSTANDING), key=lambda row: (row.due_date or "9999", row.public_id)
+    )
+    late = [row for row in open_rows if row.is_overdue]
+    coming = [row for row in open_rows if not row.is_overdue]
+    since = (call.today - timedelta(days=LATELY)).isoformat()
+    done = sorted(
+        (row for row in rows if row.state == "completed" and (row.completed_datetime or "")[:10] >= since),
+        key=lambda row: (row.completed_datetime or "", row.public_id),
+        reverse=True,
+    )
+    said = (
+        f"{caution(coverage)}{person(user.name, user.email)}{'' if user.is_active is not False else ' (inactive)'}: "
+        f"{counts.outstanding:,} outstanding, {counts.overdue:,} overdue, {counts.completed:,} completed "
+        f"({len(done):,} in the last {LATELY} days)."
+    )
+    if late:
+        first = [f"{quoted(row.content_item.name)} (due {row.due_date})" for row in late]
+        said += f" Late: {listed(first, 3)}."
+    upcoming = next((row for row in coming if row.due_date), None)
+    if upcoming is not None:
+        said += f" Next: {quoted(upcoming.content_item.name)}, due {upcoming.due_date}."
+    return LearnerAnswer(
+        summary=said,
+        user=user_row(user),
+        totals=counts.columns(rates=coverage.complete),
+        overdue=[_row(row) for row in late[:SHOWN]],
+        next_due=[_row(row) for row in coming[:SHOWN]],
+        completed_lately=[_row(row) for row in done[:SHOWN]],
+        coverage=coverage_answer(coverage, plural(coverage.rows_read, "assignment") + " of this person"),
+    )
+
+
+def _row(assignment: Assignment) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "assignment": assignment.public_id,
+        "content_item": assignment.content_item.name,
+        "content_type": assignment.content_item.content_type,
+        "state": assignment.state,
+        "due_date": assignment.due_date,
+        "progress": assignment.progress if assignment.state == "in_progress" else None,
+        "completed": (assignment.completed_datetime or "")[:10] or None,
+    }
+    return {name: value for name, value in row.items() if value is not None}

@@ -1,0 +1,169 @@
+"""Resources: single things as JSON, reports and lists as CSV, with completion of names."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.types import Completion, CompletionArgument, PromptReference, ResourceTemplateReference
+from pydantic import BaseModel
+
+from pp_mcp.api import Api
+from pp_mcp.declare import Call, Operation
+from pp_mcp.errors import PlusPlusError, UnclearReference
+from pp_mcp.inventory import BY_NAME
+from pp_mcp.models import ContentItem, Group, User
+from pp_mcp.server.arguments import parse
+from pp_mcp.server.explain import explained
+from pp_mcp.server.references import References
+from pp_mcp.server.render import rendered
+from pp_mcp.server.runtime import Runtime
+from pp_mcp.server.tables import TABLES, Table, as_csv
+from pp_mcp.text import neutralise
+
+SUGGESTIONS = 20
+"""Values that a completion offers; the protocol takes up to 100."""
+
+_THINGS = (
+    ("plusplus://users/{user}", "get_user", "A person"),
+    ("plusplus://groups/{group}", "get_group", "A group"),
+    ("plusplus://content/{content_item}", "get_content_item", "A content item"),
+    ("plusplus://assignments/{assignment}", "get_assignment", "An assignment"),
+)
+
+
+def add_resources(server: Any, runtime: Runtime, tools: frozenset[str]) -> None:
+    """Registers the resource templates of the tools that are served, so that a narrowed server shows no more by this way."""
+    for uri, tool, title in _THINGS:
+        if tool in tools:
+            operation = BY_NAME[tool]
+            names = list(operation.arguments.model_fields)
+            read = _reader(names, lambda values, operation=operation: _thing(runtime, operation, values), required=True)
+            server.resource(uri, name=tool.removeprefix("get_"), title=title, mime_type="application/json")(read)
+    for table in TABLES:
+        if table.tool.name in tools:
+            read = _reader(table.query, lambda values, table=table: _table(runtime, table, values), required=False)
+            server.resource(
+                table.uri_template,
+                name=table.path.replace("/", "_"),
+                title=f"{table.tool.title}, as CSV",
+                description=f"All rows of {table.tool.name} as CSV, with its arguments (lists comma-separated).",
+                mime_type="text/csv",
+            )(read)
+
+
+def _reader(
+    names: list[str], produce: Callable[[dict[str, str]], Awaitable[str]], *, required: bool
+) -> Callable[..., Awaitable[str]]:
+    """A function whose signature has the URI's variables, as the SDK wants it."""
+
+    async def read(ctx: Context[Any, Any], **values: str) -> str:
+        return await produce({name: value for name, value in values.items() if value})
+
+    parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)]
+    parameters += [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=str,
+            default=inspect.Parameter.empty if required else "",
+        )
+        for name in names
+    ]
+    read.__signature__ = inspect.Signature(parameters, return_annotation=str)  # type: ignore[attr-defined]
+    read.__annotations__ = {"ctx": Context, **dict.fromkeys(names, str), "return": str}
+    return read
+
+
+async def _thing(runtime: Runtime, operation: Operation, values: dict[str, str]) -> str:
+    call = _call(runtime)
+    try:
+        resolved = await _resolved(operation, dict(values), call.api)
+        answer: BaseModel = await operation.function(call, **resolved)
+    except PlusPlusError as error:
+        raise _failure(error, operation) from None
+    return json.dumps(rendered(answer).structured_content, ensure_ascii=False)
+
+
+async def _table(runtime: Runtime, table: Table, values: dict[str, str]) -> str:
+    lists = {name for name, schema in table.tool.input_schema["properties"].items() if schema.get("type") == "array"}
+    given: dict[str, Any] = {name: value.split(",") if name in lists else value for name, value in values.items()}
+    call = _call(runtime)
+    try:
+        resolved = await _resolved(table.tool, given, call.api)
+        rows, coverage = await table.rows(call, resolved)
+        return as_csv(rows, coverage)
+    except PlusPlusError as error:
+        raise _failure(error, table.tool) from None
+
+
+def _call(runtime: Runtime) -> Call:
+    return Call(api=runtime.client.call(), today=runtime.today())
+
+
+async def _resolved(operation: Operation, given: dict[str, Any], api: Api) -> dict[str, Any]:
+    arguments = parse(operation, given)
+    values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
+    references = References(api)
+    for name, marker in operation.references.items():
+        if isinstance(values[name], str):
+            values[name] = (await references.one(name, marker, values[name]))[0]
+    return values
+
+
+def _failure(error: PlusPlusError, operation: Operation) -> ResourceError:
+    message = explained(error, operation).message
+    if isinstance(error, UnclearReference):
+        candidates = "; ".join(f"{one.get('name')} ({one['public_id']})" for one in error.candidates)
+        return ResourceNotFoundError(neutralise(message + (f" Candidates: {candidates}" if candidates else ""), 1_500))
+    return ResourceError(neutralise(message, 1_500))
+
+
+async def suggest(
+    runtime: Runtime, _ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument
+) -> Completion:
+    """Values for an argument that names something: e-mails of people, names of groups and content, or an enum's values.
+
+    An error of the API gives no suggestions: completing is a convenience that must not disturb typing.
+    """
+    text = argument.value.strip()
+    try:
+        values = await _found(runtime.client.call(budget=5), argument.name, text)
+    except PlusPlusError:
+        values = []
+    return Completion(
+        values=[neutralise(value, 200) for value in values][:SUGGESTIONS], has_more=len(values) > SUGGESTIONS
+    )
+
+
+async def _found(api: Api, name: str, text: str) -> list[str]:
+    narrowed = {"search": text} if text else {}
+    match name:
+        case "user" | "manager" | "person":
+            people = await api.page("list_users", User, page_size=SUGGESTIONS, **narrowed)
+            return [user.email for user in people.items if user.email]
+        case "group":
+            groups = await api.page("list_groups", Group, page_size=SUGGESTIONS, **({"name": text} if text else {}))
+            return [group.name for group in groups.items]
+        case "content_item" | "event" | "article":
+            only: dict[str, str] = {} if name == "content_item" else {"content_type": name}
+            items = await api.page("list_content_items", ContentItem, page_size=SUGGESTIONS, **narrowed, **only)
+            return [item.name for item in items.items]
+        case _:
+            return [value for value in _choices(name) if value.startswith(text)]
+
+
+def _choices(name: str) -> list[str]:
+    """The values an argument takes by its schema, over all tools."""
+    found: dict[str, None] = {}
+    for operation in BY_NAME.values():
+        schema = operation.input_schema["properties"].get(name, {})
+        for value in schema.get("enum") or schema.get("items", {}).get("enum", []):
+            found[str(value)] = None
+        if schema.get("type") == "boolean":
+            found |= {"true": None, "false": None}
+    return list(found)
