@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import PydanticBaseSettingsSource as Source
 
 TOOLSETS = ("users", "groups", "content", "assignments", "enrollments", "reports", "bulk", "tokens")
 """The names PP_TOOLSETS takes, besides `all`."""
 
 API_PATH = "/public_api/v2"
-
 SHORTEST_KEY = 32
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -81,8 +81,7 @@ class Settings(BaseSettings):
         {}, description="Other paths and parameter names of your tenant: a JSON object, or a file that holds one."
     )
     timezone: str = Field(
-        default="UTC",
-        description="Time zone that today is reckoned in, for reports: a name such as Europe/Berlin. Default: UTC.",
+        "UTC", description="Time zone today is reckoned in, for reports: a name such as Europe/Berlin. Default: UTC."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="How much to log, on stderr: DEBUG, INFO (default), WARNING or ERROR."
@@ -92,12 +91,8 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *args: PydanticBaseSettingsSource,
-        **kwargs: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        cls, settings_cls: type[BaseSettings], init_settings: Source, *args: Source, **kwargs: Source
+    ) -> tuple[Source, ...]:
         return (init_settings,)
 
     @property
@@ -155,9 +150,7 @@ class Settings(BaseSettings):
     def _tools(cls, value: object) -> frozenset[str]:
         names = _listed(value)
         if wrong := [name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]*", name)]:
-            raise ValueError(
-                f"holds {wrong[0]!r}, which is no tool's name. Separate names such as list_users by commas"
-            )
+            raise ValueError(f"holds {wrong[0]!r}, which is no tool's name. Give list_users,get_user and the like")
         return frozenset(names)
 
     @field_validator("timezone")
@@ -209,13 +202,14 @@ def load(
     An override of `tenant` or `base_url` puts the other one of the environment aside. Empty values count as not set.
     With `demo` no tenant is needed, so address and token are not read from the environment. Raises SettingsError.
     """
-    env = {name: value.strip() for name, value in (os.environ if environ is None else environ).items()}
-    env = {name: value for name, value in env.items() if value}
+    env = {k: text for k, v in (os.environ if environ is None else environ).items() if (text := v.strip())}
     given = {name: value for name, value in (overrides or {}).items() if value is not None and value != ""}
     aside = {"tenant", "base_url"} if given.keys() & {"tenant", "base_url"} else set[str]()
     if demo:
         aside |= {"tenant", "base_url", "api_token"}
-    values: dict[str, Any] = {name: value for name, value in _from(env).items() if name not in aside}
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in env.items()}
+    values: dict[str, Any] = {name: value for name, value in source().items() if name not in aside}
     values |= given
     mistakes: list[str] = []
     if not demo and not values.keys() & {"tenant", "base_url"}:
@@ -230,12 +224,6 @@ def load(
         raise SettingsError(mistakes)
     settings.warnings.extend(_oddities(settings, env))
     return settings
-
-
-def _from(env: Mapping[str, str]) -> dict[str, Any]:
-    source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): value for name, value in env.items()}
-    return source()
 
 
 def _lines(error: ValidationError) -> list[str]:
