@@ -1,4 +1,4 @@
-"""The command line: `pp-mcp`, `serve`, `demo`, `contract`."""
+"""The command line: `pp-mcp`, `serve`, `demo`, `contract`, `audit`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pp_mcp import __version__
+from pp_mcp.cli_audit import audit
 
 if TYPE_CHECKING:
     from pp_mcp.config import Settings
@@ -28,6 +29,9 @@ def main(context: click.Context) -> None:
     """An MCP server over the PlusPlus Public API v2. Without a command: serve on stdin and stdout."""
     if context.invoked_subcommand is None:
         context.invoke(serve)
+
+
+main.add_command(audit)
 
 
 def demo_sizes(command: Command) -> Command:

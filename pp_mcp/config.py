@@ -1,6 +1,5 @@
 """The settings: the only reader of the environment. Every mistake is named at once, and no secret is printed."""
 
-import ipaddress
 import json
 import os
 import re
@@ -16,14 +15,14 @@ from pydantic import Field, PrivateAttr, SecretStr, ValidationError, ValidationI
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
+from pp_mcp.addresses import API_PATH, checked_url
+
 TOOLSETS = ("users", "groups", "content", "assignments", "enrollments", "reports", "bulk", "tokens")
 """The names PP_TOOLSETS takes, besides `all`."""
 
-API_PATH = "/public_api/v2"
 SHORTEST_KEY = 32
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _SECRETS = ("api_token", "secret_key")
 
 
@@ -83,6 +82,16 @@ class Settings(BaseSettings):
     timezone: str = Field(
         "UTC", description="Time zone today is reckoned in, for reports: a name such as Europe/Berlin. Default: UTC."
     )
+    audit_log: str = Field(
+        default="",
+        description="File that records every write, before and after it; - for stderr. Default: none.",
+    )
+    max_writes_per_hour: int = Field(
+        default=5_000,
+        ge=0,
+        le=1_000_000,
+        description="Writes an hour at most, a brake on a runaway agent; 0 for no limit. Default: 5000.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="How much to log, on stderr: DEBUG, INFO (default), WARNING or ERROR."
     )
@@ -114,7 +123,7 @@ class Settings(BaseSettings):
         tenant = info.data.get("tenant")
         of_tenant = f"https://{tenant}.plusplus.app{API_PATH}" if tenant else ""
         # A PP_ALLOW_HTTP that is wrong itself is one mistake, not two.
-        url = _checked_url(value, allow_http=info.data.get("allow_http", True)) if value else of_tenant
+        url = checked_url(value, allow_http=info.data.get("allow_http", True)) if value else of_tenant
         if of_tenant and url != of_tenant:
             raise ValueError("is another address than the one of PP_TENANT. Set only one of the two")
         return url
@@ -270,30 +279,3 @@ def _listed(value: object) -> list[str]:
 def _nearest(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _checked_url(url: str, *, allow_http: bool) -> str:
-    example = f"such as https://acme.plusplus.app{API_PATH}"
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        host, parts = "", urlsplit("")
-    if parts.scheme not in ("http", "https") or not all("!" <= char <= "~" and char != "\\" for char in url):
-        raise ValueError(f"is no web address. Give the whole of it, {example}")
-    if "@" in parts.netloc:
-        raise ValueError("holds a user name or password. Leave them out; the token goes into PP_API_TOKEN")
-    if "?" in url or "#" in url:
-        raise ValueError(f"holds a query or fragment. Give it without, {example}")
-    if not _HOST.fullmatch(host):
-        raise ValueError(f"has no proper host name. Give the whole address, {example}")
-    if parts.scheme == "http" and not allow_http and not _is_this_computer(host):
-        raise ValueError("would send the token unencrypted. Use https://, or set PP_ALLOW_HTTP=true")
-    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}".rstrip("/")
-
-
-def _is_this_computer(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -60,8 +60,8 @@ def files(root: Path) -> dict[Path, str]:
         for tool in ALL_TOOLS
     }
     wanted[folder / "README.md"] = (
-        "# The contract\n\nOne file per tool: exactly what `tools/list` answers for it. Written by `pp-mcp contract --write`; "
-        f"a test fails when they differ from the code.\n\n{table()}\n"
+        "# The contract\n\nOne file per tool: exactly what `tools/list` answers for it. Written by `pp-mcp contract "
+        f"--write`; a test fails when they differ from the code.\n\n{table()}\n"
     )
     readme = root / "README.md"
     text = readme.read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -98,12 +99,12 @@ class Operation:
             open_world_hint=True,
         )
 
-    @property
+    @cached_property
     def input_schema(self) -> dict[str, Any]:
         """JSON Schema 2020-12 of the arguments: strict, without what a reader does not need."""
         return lean_input(self.arguments)
 
-    @property
+    @cached_property
     def output_schema(self) -> dict[str, Any]:
         """JSON Schema 2020-12 of `structuredContent`."""
         return lean_output(self.answer)

@@ -51,6 +51,8 @@ class Plan:
     """Acknowledgements the caller must add (`confirm_replace`); never set for it."""
     unchanged: str | None = None
     """Why there is nothing to do; then nothing is sent."""
+    writes: int = 1
+    """Requests that change something, at most."""
     check: ToolCall | None = None
     """The call that shows, after a lost answer, whether the write happened."""
 

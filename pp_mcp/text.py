@@ -21,7 +21,8 @@ _HIDDEN = re.compile(r"[\u115f\u1160\u3164\uffa0\u034f\ufe00-\ufe0e\U000e0100-\U
 
 
 def neutralise(text: str, limit: int | None = None) -> str:
-    """The text without ANSI escapes, control, zero-width, bidi, tag and other invisible characters, at most `limit` long.
+    """The text without ANSI escapes, control, zero-width, bidi, tag and other invisible characters, at most `limit`
+    long.
 
     Newlines and tabs become spaces when they stand in one-line values; a longer text ends with `CUT_MARK`.
     """

@@ -224,7 +224,7 @@ def test_every_setting_is_described_in_one_line() -> None:
         assert len(field.description) <= 200
     assert set(Settings.model_fields) == {
         "base_url", "tenant", "api_token", "toolsets", "tools", "read_only", "confirm", "secret_key", "timeout",
-        "max_concurrency", "routes", "log_level", "allow_http", "timezone",
+        "max_concurrency", "routes", "log_level", "allow_http", "timezone", "audit_log", "max_writes_per_hour",
     }  # fmt: skip
 
 

@@ -74,8 +74,9 @@ async def walk_pages(
     """Reads every page that `page` (number, size) gives and hands each row to `take` once.
 
     `restart` forgets what was taken; it is called when rows moved and there is time to read all of them again. A call's
-    budget that runs out, or a rate limit or failing service that outlasts it, ends the walk with what was read so far and
-    no error, unless it is the first page; refusals rise. Rows are told apart by `public_id`; of each only a hash is kept.
+    budget that runs out, or a rate limit or failing service that outlasts it, ends the walk with what was read so far
+    and no error, unless it is the first page; refusals rise. Rows are told apart by `public_id`; of each only a hash is
+    kept.
     """
     as_of = datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
     began = api.remaining

@@ -93,6 +93,7 @@ async def bulk_assign_content(
         apply=apply,
         state=sorted(one.public_id for one in fresh),
         effects=effects,
+        writes=len(fresh),
         unchanged=None
         if fresh
         else f"Nobody to assign {quoted(content_item.name)} to: {len(there):,} have it outstanding, {len(past):,} had it "

@@ -151,6 +151,7 @@ async def bulk_update_assignments(
         state=sorted([one.public_id, one.state, one.due_date] for one in ready),
         effects=effects,
         irreversible=action in ("drop", "revert_completion"),
+        writes=len(ready),
         unchanged=None if ready else _nothing(found, already, cannot, selection),
         check=ToolCall(tool="list_assignments", arguments={}),
     )

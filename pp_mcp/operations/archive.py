@@ -18,16 +18,16 @@ NAMED_LIMIT = 25
 
 @operation(toolset="content", title="Archive content items", effect=Effect.DESTROY)
 async def archive_content_items(call: Call, items: ItemsArg) -> ManyPlan:
-    """Archive content items: take old courses, articles or other content out of use; people find them no longer, history
-    and reports stay. Previews which, then needs confirm_token. Undone by unarchive_content_items. To erase one for good
-    there is delete_content_item; to only hide it from the catalogue update_content_item."""
+    """Archive content items: take old courses, articles or other content out of use; people find them no longer,
+    history and reports stay. Previews which, then needs confirm_token. Undone by unarchive_content_items. To erase one
+    for good there is delete_content_item; to only hide it from the catalogue update_content_item."""
     return _plan(call, items, archive=True)
 
 
 @operation(toolset="content", title="Unarchive content items", effect=Effect.CHANGE)
 async def unarchive_content_items(call: Call, items: ItemsArg) -> ManyPlan:
-    """Bring archived content items back into use, at once and without a preview. Says which were archived; the others stay
-    as they are. The reverse of archive_content_items."""
+    """Bring archived content items back into use, at once and without a preview. Says which were archived; the others
+    stay as they are. The reverse of archive_content_items."""
     return _plan(call, items, archive=False)
 
 
@@ -83,6 +83,7 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
                 else []
             ),
         ],
+        writes=len(moving),
         unchanged=None if moving else f"{'All' if there > 1 else 'It is'} {state} already.",
         check=ToolCall(tool="search_content", arguments={"is_archived": archive}),
     )

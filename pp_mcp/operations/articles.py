@@ -42,8 +42,8 @@ async def list_articles(
     page_size: PageSizeArg = 25,
     detail: DetailArg = "concise",
 ) -> ListAnswer[ContentRow]:
-    """List articles (text content) with how often assigned and completed, a page at a time. For content of other types, or
-    to filter by date, channel or group, use search_content."""
+    """List articles (text content) with how often assigned and completed, a page at a time. For content of other types,
+    or to filter by date, channel or group, use search_content."""
     found = await call.api.page(
         "list_articles",
         ContentItem,
@@ -65,8 +65,8 @@ async def list_articles(
 
 @operation(toolset="content", title="Get one article", effect=Effect.READ)
 async def get_article(call: Call, article: ArticleArg) -> ItemAnswer[ContentRow]:
-    """Show one article's settings and figures: hidden, self-assignable, duration, rating, completions. Its text is not in
-    the API. For other content types use get_content_item."""
+    """Show one article's settings and figures: hidden, self-assignable, duration, rating, completions. Its text is not
+    in the API. For other content types use get_content_item."""
     return ItemAnswer[ContentRow](summary=described(article), item=full(ContentRow, article))
 
 
@@ -78,8 +78,8 @@ async def create_article(
     is_self_assignable: SelfAssignArg = True,
     duration: DurationArg | None = None,
 ) -> Plan:
-    """Make a new article with a title and settings. Its text must be written in PlusPlus: the API takes none, so is_hidden
-    until then is wise. Two calls make two articles. Undone by deleting it."""
+    """Make a new article with a title and settings. Its text must be written in PlusPlus: the API takes none, so
+    is_hidden until then is wise. Two calls make two articles. Undone by deleting it."""
     body: dict[str, Any] = {"name": name, "is_hidden": is_hidden, "is_self_assignable": is_self_assignable}
     if duration is not None:
         body["duration"] = duration
@@ -88,7 +88,7 @@ async def create_article(
         created = (await call.api.write("create_article", ContentItem, body)).value
         after = _comparable(created)
         return Done(
-            summary=f"Created the article {quoted(created.name)}{', hidden' if created.is_hidden else ''}, with no text yet.",
+            summary=f"Created the article {quoted(created.name)}{hidden}, with no text yet.",
             target=Named(kind="article", public_id=created.public_id, name=created.name),
             changes={field: [None, after[field]] for field in body},
             not_applied=[field for field, value in body.items() if after[field] != value],
@@ -115,8 +115,8 @@ async def update_article(
     | Unset
     | None = UNSET,
 ) -> Plan:
-    """Change an article's title, visibility, self-assignment or reading time; only given fields change. Its text is edited
-    in PlusPlus. For access groups, or other content types, use update_content_item."""
+    """Change an article's title, visibility, self-assignment or reading time; only given fields change. Its text is
+    edited in PlusPlus. For access groups, or other content types, use update_content_item."""
     asked: dict[str, Any] = {}
     if name is not None:
         asked["name"] = name

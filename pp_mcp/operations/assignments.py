@@ -56,9 +56,9 @@ async def list_assignments(
     page_size: PageSizeArg = 25,
     detail: DetailArg = "concise",
 ) -> ListAnswer[AssignmentRow]:
-    """Look through assignments (who has to learn what, state, deadline) a page at a time, by person, content item, state or
-    date. For counts, completion rates, groups or managers use report_assignments: it reads all pages at once. Late ones
-    alone: list_overdue_assignments."""
+    """Look through assignments (who has to learn what, state, deadline) a page at a time, by person, content item,
+    state or date. For counts, completion rates, groups or managers use report_assignments: it reads all pages at once.
+    Late ones alone: list_overdue_assignments."""
     return await _page(
         call,
         user,
@@ -88,8 +88,8 @@ async def list_overdue_assignments(
     page_size: PageSizeArg = 25,
     detail: DetailArg = "concise",
 ) -> ListAnswer[AssignmentRow]:
-    """Show who is late: assignments past their deadline and not finished, a page at a time, by person or content item. For
-    who is overdue by manager or group, with totals, use report_assignments; for other states list_assignments."""
+    """Show who is late: assignments past their deadline and not finished, a page at a time, by person or content item.
+    For who is overdue by manager or group, with totals, use report_assignments; for other states list_assignments."""
     return await _page(
         call,
         user,
@@ -185,7 +185,9 @@ async def assign_content(
         made = written.value
         if made.public_id in known:
             return Done(
-                summary=f"{label_of(made)} was there already, {made.state}, due {made.due_date or 'never'}: nothing changed.",
+                summary=(
+                    f"{label_of(made)} was there already, {made.state}, due {made.due_date or 'never'}: nothing changed."
+                ),
                 target=_target(made),
             )
         asked = {field: body[field] for field in ("due_date", "expires_at") if field in body}
@@ -227,8 +229,9 @@ async def update_assignment(
     | Unset
     | None = UNSET,
 ) -> Plan:
-    """Extend, set or remove the deadline or expiry of one assignment ("give Jane two more weeks"). Only given fields change.
-    Dates of event enrollments are managed by the event and refused. For many assignments use bulk_update_assignments."""
+    """Extend, set or remove the deadline or expiry of one assignment ("give Jane two more weeks"). Only given fields
+    change. Dates of event enrollments are managed by the event and refused. For many assignments use
+    bulk_update_assignments."""
     asked: dict[str, Any] = {}
     if not isinstance(due_date, Unset):
         asked["due_date"] = due_date.isoformat() if due_date else None
@@ -265,7 +268,7 @@ def _dates(assignment: Assignment) -> dict[str, Any]:
 
 
 def same_moment(one: str | None, other: str | None) -> bool:
-    """Whether two dates or times as the API writes them mean the same (`Z` and `+00:00`, with and without fractions)."""
+    """Whether two dates or times as the API writes them mean the same: `Z` or `+00:00`, with fractions or not."""
     if one is None or other is None or one == other:
         return one == other
     return normal_moment(one) == normal_moment(other)

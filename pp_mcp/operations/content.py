@@ -51,9 +51,9 @@ async def search_content(
     page_size: PageSizeArg = 25,
     detail: DetailArg = "concise",
 ) -> ListAnswer[ContentRow]:
-    """Find courses, tracks, videos, events, articles and all other content in the catalogue, with how often assigned and
-    completed and how rated, a page at a time. For articles alone list_articles does too; for what is stale, unused or
-    badly rated over the whole catalogue use report_content."""
+    """Find courses, tracks, videos, events, articles and all other content in the catalogue, with how often assigned
+    and completed and how rated, a page at a time. For articles alone list_articles does too; for what is stale, unused
+    or badly rated over the whole catalogue use report_content."""
     found = await call.api.page(
         "list_content_items",
         ContentItem,
@@ -170,9 +170,9 @@ def _comparable(item: ContentItem) -> dict[str, Any]:
 
 @operation(toolset="content", title="Delete a content item for good", effect=Effect.DESTROY)
 async def delete_content_item(call: Call, content_item: ItemArg) -> Plan:
-    """Delete a content item for good, with everybody's assignments, completions and reports of it. Irreversible: previews
-    what is lost, then needs confirm_token. Almost always archive_content_items is meant: it takes an item out of use,
-    keeps the history and can be undone."""
+    """Delete a content item for good, with everybody's assignments, completions and reports of it. Irreversible:
+    previews what is lost, then needs confirm_token. Almost always archive_content_items is meant: it takes an item out
+    of use, keeps the history and can be undone."""
     assignments = await call.api.page("list_assignments", Assignment, content_item=content_item.public_id, page_size=1)
     item = content_item
 

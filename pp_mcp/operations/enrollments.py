@@ -33,9 +33,9 @@ async def list_enrollments(
     page_size: PageSizeArg = 25,
     detail: DetailArg = "concise",
 ) -> ListAnswer[EnrollmentRow]:
-    """Show who is enrolled in, on the waiting list of, checked in to or missing from (no-show) an event or workshop, a page
-    at a time. For attendance figures over all pages use report_enrollments. Read only: enrolling and check-in are done
-    in PlusPlus."""
+    """Show who is enrolled in, on the waiting list of, checked in to or missing from (no-show) an event or workshop, a
+    page at a time. For attendance figures over all pages use report_enrollments. Read only: enrolling and check-in are
+    done in PlusPlus."""
     found = await call.api.page(
         "list_enrollments",
         Enrollment,

@@ -79,8 +79,8 @@ async def create_group(
     name: Annotated[NameArg, Field(description="Name; one that is taken makes two groups hard to tell apart.")],
     source: Annotated[SourceArg, Field(description="Where it comes from.")] = "plusplus",
 ) -> Plan:
-    """Make a new, empty group (team, cohort). Add people with add_group_members. Cannot be undone: the API has no delete
-    for groups. The answer warns where the name is taken already."""
+    """Make a new, empty group (team, cohort). Add people with add_group_members. Cannot be undone: the API has no
+    delete for groups. The answer warns where the name is taken already."""
     namesakes = [
         group.name
         for group in (await call.api.page("list_groups", Group, name=name, page_size=100)).items

@@ -23,7 +23,7 @@ def list_answer(
     stands_out: Sequence[str] = (),
     narrow: str = "",
 ) -> ListAnswer[Any]:
-    """The answer for one page. `scope` follows the noun (" of the group “Platform”"); `narrow` names further filters."""
+    """The answer for one page. `scope` follows the noun (" of the group “Platform”"); `narrow` names other filters."""
     total, pages = page.total_count, page.total_pages
     first = (page.page - 1) * page.page_size + 1
     last = first + len(page.items) - 1

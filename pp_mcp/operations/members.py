@@ -21,7 +21,10 @@ UNDO_LIMIT = 800
 NAMED_LIMIT = 25
 """People that a preview names one by one; the rest it counts."""
 
-_SYNCED = "This group is kept by {source}, not by hand: PlusPlus rebuilds such groups every night, so a hand edit may be gone tomorrow."
+_SYNCED = (
+    "This group is kept by {source}, not by hand: PlusPlus rebuilds such groups every night, so a hand edit may be gone "
+    "tomorrow."
+)
 
 
 @operation(toolset="groups", title="Add people to a group", effect=Effect.ADD)
@@ -131,7 +134,8 @@ async def replace_group_members(
         target=_target(group),
         summary=(
             f"Make {quoted(group.name)} match the list: add {len(new):,}, remove {len(leaving):,} "
-            f"({share(len(leaving), len(roster))} of its {plural(len(roster), 'member')}), keep {len(roster) - len(leaving):,}."
+            f"({share(len(leaving), len(roster))} of its {plural(len(roster), 'member')}), keep "
+            f"{len(roster) - len(leaving):,}."
         ),
         apply=apply,
         state=sorted(roster),

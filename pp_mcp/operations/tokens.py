@@ -25,8 +25,8 @@ TokenNameArg = Annotated[
 
 @operation(toolset="tokens", title="Create an API token", effect=Effect.DESTROY, idempotent=False)
 async def create_api_token(call: Call, name: TokenNameArg, expires_at: ExpiryArg | None = None) -> Plan:
-    """Make a new API token with the rights of this server's own. Previews, then needs confirm_token. The secret goes to a
-    file on the server's machine that only its owner can read, never into the answer. Cannot be revoked here: that is
+    """Make a new API token with the rights of this server's own. Previews, then needs confirm_token. The secret goes to
+    a file on the server's machine that only its owner can read, never into the answer. Cannot be revoked here: that is
     done in the PlusPlus dashboard."""
     body: dict[str, Any] = {"name": name}
     if expires_at is not None:
@@ -49,7 +49,7 @@ async def create_api_token(call: Call, name: TokenNameArg, expires_at: ExpiryArg
 
     return Plan(
         target=Named(kind="api_token", name=name),
-        summary=f"Create an API token {quoted(name)} that {'expires ' + expires_at if expires_at else 'never expires'}.",
+        summary=f"Create an API token {quoted(name)} that {f'expires {expires_at}' if expires_at else 'never expires'}.",
         apply=apply,
         state=[name, expires_at],
         effects=[

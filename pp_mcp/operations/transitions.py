@@ -24,16 +24,17 @@ ReasonArg = Annotated[
 
 @operation(toolset="assignments", title="Mark an assignment completed", effect=Effect.CHANGE)
 async def complete_assignment(call: Call, assignment: AssignmentArg) -> Plan:
-    """Mark one assignment completed (finished elsewhere, proof outside PlusPlus). Works on outstanding and exempted ones.
-    Completing a track does not complete its steps. If the person need not do it at all use exempt_assignment. For many
-    use bulk_update_assignments."""
+    """Mark one assignment completed (finished elsewhere, proof outside PlusPlus). Works on outstanding and exempted
+    ones. Completing a track does not complete its steps. If the person need not do it at all use exempt_assignment. For
+    many use bulk_update_assignments."""
     return await _step(call, assignment, "complete_assignment", "completed", (*OUTSTANDING, "exempted"))
 
 
 @operation(toolset="assignments", title="Drop an assignment", effect=Effect.DESTROY)
 async def drop_assignment(call: Call, assignment: AssignmentArg, reason: ReasonArg | None = None) -> Plan:
-    """Take an assignment away from a person (unassign). Previews, then needs confirm_token: the API cannot un-drop; only a
-    new assignment, starting from zero, can follow. To excuse a person and keep the record use exempt_assignment."""
+    """Take an assignment away from a person (unassign). Previews, then needs confirm_token: the API cannot un-drop;
+    only a new assignment, starting from zero, can follow. To excuse a person and keep the record use
+    exempt_assignment."""
     return await _step(
         call,
         assignment,
@@ -57,8 +58,9 @@ async def exempt_assignment(call: Call, assignment: AssignmentArg) -> Plan:
 
 @operation(toolset="assignments", title="Reopen a completed assignment", effect=Effect.DESTROY)
 async def revert_completion(call: Call, assignment: AssignmentArg) -> Plan:
-    """Set a completed assignment back to outstanding (completed by mistake). Previews, then needs confirm_token: completion
-    date and score may be lost, and the person has to do it again. For an exempted one use revert_exemption."""
+    """Set a completed assignment back to outstanding (completed by mistake). Previews, then needs confirm_token:
+    completion date and score may be lost, and the person has to do it again. For an exempted one use
+    revert_exemption."""
     lost = [
         f"completed {(assignment.completed_datetime or 'at an unknown time')[:10]}",
         *([f"score {assignment.score:g}"] if assignment.score is not None else []),

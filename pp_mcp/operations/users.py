@@ -47,9 +47,9 @@ async def list_users(
     page_size: PageSizeArg = 25,
     detail: DetailArg = "concise",
 ) -> ListAnswer[UserRow]:
-    """Find people (learners, employees, leavers): by name, e-mail, employee id, role, manager or group, a page of rows at
-    a time. For one known person use get_user; for a person's open work get_learner_summary. Names and e-mails are what
-    the tenant holds, sorted by the tenant."""
+    """Find people (learners, employees, leavers): by name, e-mail, employee id, role, manager or group, a page of rows
+    at a time. For one known person use get_user; for a person's open work get_learner_summary. Names and e-mails are
+    what the tenant holds, sorted by the tenant."""
     found = await call.api.page(
         "list_users",
         User,
@@ -115,7 +115,8 @@ async def create_user(
     if taken.items:
         there = taken.items[0]
         raise InvalidArgument(
-            f"{email} is taken: {person(there.name)}, public_id {there.public_id}. Use update_user to change that person.",
+            f"{email} is taken: {person(there.name)}, public_id {there.public_id}. Use update_user to change that "
+            "person.",
             field_errors={"email": ["a person with this e-mail exists already"]},
         )
     body = {"email": email, "name": name, "role": role}
@@ -165,9 +166,9 @@ async def update_user(
     manager: ManagerArg | Unset | None = UNSET,
     is_active: Annotated[bool, Field(description="false deactivates a leaver.")] | None = None,
 ) -> Plan:
-    """Change a person's name, role, employee id or manager, deactivate a leaver or reactivate; only given fields change.
-    A new role or deactivation is previewed and needs confirm_token. The e-mail cannot be changed. An HR sync may undo
-    edits overnight. Needs an admin's token."""
+    """Change a person's name, role, employee id or manager, deactivate a leaver or reactivate; only given fields
+    change. A new role or deactivation is previewed and needs confirm_token. The e-mail cannot be changed. An HR sync
+    may undo edits overnight. Needs an admin's token."""
     asked: dict[str, Any] = {}
     if name is not None:
         asked["name"] = name

@@ -15,12 +15,18 @@ import httpx2
 from mcp.server import CacheHint, MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.request_state import RequestStateSecurity
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
 from mcp.types import (
+    INVALID_PARAMS,
     CallToolResult,
     Completion,
     CompletionArgument,
     CompletionContext,
     InputRequiredResult,
+    ListResourceTemplatesResult,
+    ListToolsResult,
+    PaginatedRequestParams,
     PromptReference,
     ResourceTemplateReference,
 )
@@ -29,14 +35,18 @@ from pp_mcp import __version__
 from pp_mcp.answers import ErrorAnswer
 from pp_mcp.api import Client
 from pp_mcp.api.routes import ROUTES, Route
+from pp_mcp.audit import AuditLog
 from pp_mcp.config import Settings
 from pp_mcp.declare import Effect
+from pp_mcp.errors import Refused
 from pp_mcp.inventory import BY_NAME, enabled
+from pp_mcp.server.brake import Brake
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.render import rendered_error
-from pp_mcp.server.resources import add_resources, suggest
+from pp_mcp.server.narrowing import Narrowing, narrowing_of
+from pp_mcp.server.resources import TOOL_OF, add_resources, suggest
 from pp_mcp.server.runtime import Runtime
 from pp_mcp.server.tool import ServedTool
 
@@ -58,6 +68,52 @@ class PlusPlusServer(MCPServer[Any]):
                 ErrorAnswer(code="refused", message=f"{why_off(name, self.settings_used)} Nothing was sent.")
             )
         return await super().call_tool(name, arguments, context)
+
+    async def _handle_list_tools(
+        self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
+    ) -> ListToolsResult:
+        """Lists the tools that the request's headers leave; the SDK offers no public place for what a request asks."""
+        listed = await super()._handle_list_tools(ctx, params)
+        narrowing = _asked(ctx)
+        if narrowing.is_none:
+            return listed
+        left = [tool for tool in listed.tools if narrowing.why_not(BY_NAME[tool.name]) is None]
+        # What one request was narrowed to is no answer for another that a shared cache might give it to.
+        return ListToolsResult(tools=left, ttl_ms=0, cache_scope="private")
+
+    async def _handle_list_resource_templates(
+        self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
+    ) -> ListResourceTemplatesResult:
+        """Lists the templates of the tools that the request's headers leave."""
+        listed = await super()._handle_list_resource_templates(ctx, params)
+        narrowing = _asked(ctx)
+        if narrowing.is_none:
+            return listed
+        left = [one for one in listed.resource_templates if narrowing.why_not(TOOL_OF[one.uri_template]) is None]
+        return ListResourceTemplatesResult(resource_templates=left, ttl_ms=0, cache_scope="private")
+
+
+def _asked(ctx: ServerRequestContext[Any]) -> Narrowing:
+    try:
+        return narrowing_of(getattr(ctx.request, "headers", None))
+    except Refused as error:
+        raise MCPError(code=INVALID_PARAMS, message=error.message) from error
+
+
+def audit_log(settings: Settings) -> AuditLog | None:
+    """The audit log of these settings, ready to be written; none where none is asked for.
+
+    Raises:
+        Refused: its file cannot be appended to.
+    """
+    if not settings.audit_log:
+        return None
+    audit = AuditLog(settings.audit_log, settings.base_url)
+    try:
+        audit.check()
+    except OSError as error:
+        raise Refused(f"PP_AUDIT_LOG: {settings.audit_log} cannot be appended to ({error.strerror}).") from error
+    return audit
 
 
 def why_off(name: str, settings: Settings) -> str:
@@ -97,6 +153,8 @@ def build_server(
     runtime = Runtime(
         client=client,
         confirmer=Confirmer(key, settings.base_url, settings.confirm),
+        brake=Brake(settings.max_writes_per_hour or None),
+        audit=audit_log(settings),
         secrets_dir=secrets_dir or Path.cwd(),
         today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
     )

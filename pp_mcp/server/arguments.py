@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -22,7 +22,7 @@ def parse(operation: Operation, given: dict[str, Any]) -> BaseModel:
         InvalidArgument: names every argument that is wrong, with the form that is accepted; nothing has been sent.
     """
     try:
-        return operation.arguments.model_validate(_unpacked(operation.arguments, given))
+        return operation.arguments.model_validate(_unpacked(operation.input_schema["properties"], given))
     except ValidationError as error:
         field_errors: dict[str, list[str]] = {}
         for detail in error.errors(include_url=False, include_context=True):
@@ -32,17 +32,18 @@ def parse(operation: Operation, given: dict[str, Any]) -> BaseModel:
                 field_errors[name].append(said)
         problems = [f"{name}: {'; '.join(said[:3])}" for name, said in field_errors.items()]
         raise InvalidArgument(
-            f"{plural(len(field_errors), 'argument')} of {operation.name} to mend: {listed(problems, 8)}. Nothing was sent.",
+            f"{plural(len(field_errors), 'argument')} of {operation.name} to mend: {listed(problems, 8)}. Nothing was "
+            "sent.",
             field_errors=field_errors,
         ) from None
 
 
-def _unpacked(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
+def _unpacked(properties: dict[str, dict[str, Any]], given: dict[str, Any]) -> dict[str, Any]:
     """Some clients send a list as a string that holds JSON; taken as what is meant where a list is wanted."""
     unpacked = dict(given)
-    schema = cast("dict[str, dict[str, Any]]", model.model_json_schema().get("properties", {}))
     for name, value in given.items():
-        if isinstance(value, str) and value.lstrip().startswith("[") and _takes_list(schema.get(name, {})):
+        takes_list = properties.get(name, {}).get("type") == "array"
+        if takes_list and isinstance(value, str) and value.lstrip().startswith("["):
             try:
                 parsed: Any = json.loads(value)
             except ValueError:
@@ -50,10 +51,6 @@ def _unpacked(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
             if isinstance(parsed, list):
                 unpacked[name] = parsed
     return unpacked
-
-
-def _takes_list(schema: dict[str, Any]) -> bool:
-    return schema.get("type") == "array" or any(arm.get("type") == "array" for arm in schema.get("anyOf", []))
 
 
 def _said(detail: ErrorDetails, valid: Iterable[str]) -> str:

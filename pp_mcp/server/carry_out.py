@@ -1,19 +1,34 @@
-"""From a plan to its answer: the preview, or the deed and what it changed."""
+"""From a plan to its answer: whether it is shown, asked about or done, and what the deed changed."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from pp_mcp.answers import ManyAnswer, Named, WriteAnswer
+from pp_mcp.answers import ManyAnswer, Named, Status, WriteAnswer
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.errors import InvalidArgument, Refused
 from pp_mcp.plan import Done, Plan
 from pp_mcp.server.confirm import LIFETIME, Binding, Confirmer
 from pp_mcp.text import listed
 
+Consent = Literal["not needed", "token", "person", "allowed"]
+"""How a write came to be carried out: it needs no confirming, a token fits, the person agreed, or all is allowed."""
 
-async def carry_out(
+
+@dataclass(frozen=True)
+class Go:
+    """The plan is to be carried out."""
+
+    consent: Consent
+
+
+class Ask:
+    """The person is to be asked first."""
+
+
+def decide(
     operation: Operation,
     confirmer: Confirmer,
     binding: Binding,
@@ -21,8 +36,9 @@ async def carry_out(
     resolved: dict[str, Named],
     *,
     asks: bool,
-) -> WriteAnswer | None:
-    """The answer to a write; None where the person is to be asked first. `asks`: the client can ask one.
+) -> WriteAnswer | Go | Ask:
+    """What becomes of a plan: an answer without any deed (nothing to do, a preview), or leave to go ahead, or a
+    question to the person. `asks`: the client can ask one.
 
     Raises:
         Refused: the policy blocks what needs confirming.
@@ -35,10 +51,11 @@ async def carry_out(
             status="unchanged", summary=f"{plan.unchanged} Nothing was sent.", target=plan.target, undo=None, **extra
         )
     if operation.effect is not Effect.DESTROY and not plan.confirm:
-        return _told(operation, plan, await plan.apply(), extra)
+        return Go("not needed")
     if confirmer.policy == "block":
         raise Refused(
-            f"This server does not carry out what needs confirming (PP_CONFIRM=block): {plan.summary} Nothing was changed."
+            f"This server does not carry out what needs confirming (PP_CONFIRM=block): {plan.summary} Nothing was "
+            "changed."
         )
     if confirmer.policy == "allow":
         if plan.needs:
@@ -46,11 +63,11 @@ async def carry_out(
                 f"{plan.summary} Give {listed([f'{name}=true' for name in plan.needs])} as well. Nothing was changed.",
                 field_errors={name: ["must be true"] for name in plan.needs},
             )
-        return _told(operation, plan, await plan.apply(), extra)
+        return Go("allowed")
     if token is not None and not plan.needs and confirmer.fits(token, binding):
-        return _told(operation, plan, await plan.apply(), extra)
+        return Go("token")
     if confirmer.policy == "elicit" and asks and token is None and not plan.needs:
-        return None
+        return Ask()
     return preview(operation, confirmer, binding, token, extra)
 
 
@@ -69,8 +86,8 @@ def preview(
     return operation_answer(operation)(
         status="confirmation_required",
         summary=(
-            f"{why}Not done yet. {plan.summary} Show this to the user; only if they agree, call {operation.name} again{flags} "
-            f"this confirm_token (good for {LIFETIME // 60} minutes)."
+            f"{why}Not done yet. {plan.summary} Show this to the user; only if they agree, call {operation.name} "
+            f"again{flags} this confirm_token (good for {LIFETIME // 60} minutes)."
         ),
         target=plan.target,
         effects=plan.effects,
@@ -89,10 +106,11 @@ def operation_answer(operation: Operation) -> type[WriteAnswer]:
     return operation.answer
 
 
-def _told(operation: Operation, plan: Plan, done: Done, extra: dict[str, Any]) -> WriteAnswer:
+def told(operation: Operation, plan: Plan, done: Done, resolved: dict[str, Named]) -> WriteAnswer:
     """What was done, as the API's answer showed it."""
+    extra: dict[str, Any] = {"resolved": resolved} if resolved else {}
     values: dict[str, Any] = {
-        "status": _status(done),
+        "status": status_of(done),
         "summary": done.summary,
         "target": done.target or plan.target,
         "changes": done.changes,
@@ -109,7 +127,8 @@ def _told(operation: Operation, plan: Plan, done: Done, extra: dict[str, Any]) -
     return WriteAnswer(**values)
 
 
-def _status(done: Done) -> str:
+def status_of(done: Done) -> Status:
+    """How a deed came out."""
     outcomes = {one.status for one in done.outcomes or []}
     if done.not_applied or done.not_sent or outcomes & {"failed", "unknown"}:
         return "partial"

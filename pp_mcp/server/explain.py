@@ -49,11 +49,11 @@ _FINDER = {
 def explained(
     error: PlusPlusError, operation: Operation, *, check: ToolCall | None = None, now: str = ""
 ) -> ErrorAnswer:
-    """The error as an answer. `check` is the call that shows whether a write happened; `now` says what state a thing that
-    refused a write is in."""
+    """The error as an answer. `check` is the call that shows whether a write happened; `now` says what state a thing
+    that refused a write is in."""
     status = error.status if isinstance(error, ApiError) else None
     answer = ErrorAnswer(
-        code=_code(error),
+        code=code_of(error),
         message=_message(error, operation, now),
         status=status,
         retryable=_retryable(error),
@@ -65,20 +65,20 @@ def explained(
         answer.field_errors = {_ARGUMENT_OF.get(name, name): said for name, said in error.field_errors.items()}
     if isinstance(error, UnclearReference) and error.candidates:
         answer.candidates = error.candidates
-    if check is not None and _may_have_happened(error, operation):
+    if check is not None and operation.effect is not Effect.READ and may_have_happened(error):
         answer.check = check
     return answer
 
 
-def _may_have_happened(error: PlusPlusError, operation: Operation) -> bool:
-    if operation.effect is Effect.READ:
-        return False
+def may_have_happened(error: BaseException) -> bool:
+    """Whether a write that ended with this error may have taken effect."""
     if isinstance(error, AnswerLost):
         return error.is_write
     return isinstance(error, ServerFailure) and error.maybe_applied
 
 
-def _code(error: PlusPlusError) -> str:
+def code_of(error: PlusPlusError) -> str:
+    """A short name for the kind of error: the API's own code where it gave one."""
     if isinstance(error, ApiError) and error.code:
         return error.code
     names: tuple[tuple[type[PlusPlusError], str], ...] = (
@@ -114,18 +114,19 @@ def _message(error: PlusPlusError, operation: Operation, now: str) -> str:
     match error:
         case Unauthenticated():
             return (
-                "PlusPlus does not accept the API token. Check PP_API_TOKEN, and that it belongs to the tenant of PP_BASE_URL "
-                f"or PP_TENANT; it may have been revoked or have expired. Calling again does not help.{unchanged}"
+                "PlusPlus does not accept the API token. Check PP_API_TOKEN, and that it belongs to the tenant of "
+                "PP_BASE_URL or PP_TENANT; it may have been revoked or have expired. Calling again does not "
+                f"help.{unchanged}"
             )
         case Forbidden():
             return (
-                f"The person who made the API token may not do this ({operation.name}): PlusPlus wants a role with that "
-                f"right, for most writes an admin's. Use a token of such a person.{unchanged}"
+                f"The person who made the API token may not do this ({operation.name}): PlusPlus wants a role with "
+                f"that right, for most writes an admin's. Use a token of such a person.{unchanged}"
             )
         case NotFound():
             return (
-                f"PlusPlus has no such thing: {_said(error)}. {_FINDER.get(operation.toolset, 'A list tool')} finds valid ids. "
-                "If this tool always answers so, the tenant's path differs: set it with PP_ROUTES."
+                f"PlusPlus has no such thing: {_said(error)}. {_FINDER.get(operation.toolset, 'A list tool')} finds "
+                "valid ids. If this tool always answers so, the tenant's path differs: set it with PP_ROUTES."
             )
         case Conflict():
             event = (
@@ -144,16 +145,22 @@ def _message(error: PlusPlusError, operation: Operation, now: str) -> str:
             return f"Too many requests: wait {math.ceil(error.retry_after)} seconds, then call again.{unchanged}"
         case ServerFailure():
             if writes and error.maybe_applied:
-                return f"PlusPlus failed (HTTP {error.status}) while it was being done: it may have happened or not. Check before calling again."
+                return (
+                    f"PlusPlus failed (HTTP {error.status}) while it was being done: it may have happened or not. "
+                    "Check before calling again."
+                )
             return f"PlusPlus failed (HTTP {error.status}), several times where that was safe. Try again in a minute."
         case AnswerLost():
             if writes and error.is_write:
-                return f"No readable answer came to {operation.name}: it may have happened or not. Check before calling again."
+                return (
+                    f"No readable answer came to {operation.name}: it may have happened or not. "
+                    "Check before calling again."
+                )
             return "The connection to PlusPlus broke or was too slow, several times. Try again in a minute."
         case UnexpectedAnswer():
             return (
-                f"PlusPlus answered with something that cannot be read (HTTP {error.status}): {error.detail}. If it stays so, "
-                f"check PP_BASE_URL.{unchanged}"
+                f"PlusPlus answered with something that cannot be read (HTTP {error.status}): {error.detail}. If it "
+                f"stays so, check PP_BASE_URL.{unchanged}"
             )
         case OutOfTime():
             return f"{error.message} Ask for less (a narrower filter, a smaller page), or try again."

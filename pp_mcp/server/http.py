@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pp_mcp import __version__
+from pp_mcp.addresses import is_this_computer
 from pp_mcp.errors import Refused
 from pp_mcp.server.app import PlusPlusServer
 
@@ -26,27 +26,17 @@ GRACE = 10.0
 """Seconds that writes under way are given to end after SIGTERM."""
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this computer can reach a server bound to `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
     """The ASGI application: MCP at `/mcp`, `/health` beside it.
 
     Raises:
         Refused: `host` is reachable from other computers; whoever reached it would have the API token's rights.
     """
-    if not is_loopback(host):
+    if not is_this_computer(host):
         raise Refused(
-            f"--host {host} would open the server to other computers, and it asks nobody who they are: everybody who reaches "
-            "it would act with the API token's rights. Bind to 127.0.0.1 and use an SSH tunnel or a proxy that "
-            "authenticates, on the same machine."
+            f"--host {host} would open the server to other computers, and it asks nobody who they are: everybody who "
+            "reaches it would act with the API token's rights. Bind to 127.0.0.1 and use an SSH tunnel or a proxy "
+            "that authenticates, on the same machine."
         )
 
     @server.custom_route("/health", methods=["GET"])
@@ -66,6 +56,8 @@ def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
         access_log=False,
         timeout_graceful_shutdown=int(GRACE),
     )
+    # uvicorn raises the signal that stopped it once more when it is done; by then all is in order.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     log.info("Serving MCP at http://%s:%d%s", f"[{host}]" if ":" in host else host, port, PATH)
     uvicorn.Server(config).run()
 

@@ -14,10 +14,11 @@ def weekly_overdue_digest(
     """Who is late this week, by manager, ready to send."""
     narrowed = f" with group={group!r}" if group else ""
     return (
-        f"Write this week's digest of overdue learning. Call report_assignments with group_by=['manager'] and is_overdue=true"
-        f"{narrowed}, then with group_by=['content_item']. For the three managers with the most, call it again with that "
-        "manager and group_by=['user']. Write: one sentence of totals, the managers with their counts, the worst items, and "
-        "a short, friendly note to each of the three managers. If coverage is not complete, say so. Change nothing."
+        "Write this week's digest of overdue learning. Call report_assignments with group_by=['manager'] and "
+        f"is_overdue=true{narrowed}, then with group_by=['content_item']. For the three managers with the most, call "
+        "it again with that manager and group_by=['user']. Write: one sentence of totals, the managers with their "
+        "counts, the worst items, and a short, friendly note to each of the three managers. If coverage is not "
+        "complete, say so. Change nothing."
     )
 
 
@@ -34,10 +35,10 @@ def onboard_new_hire(
     )
     boss = f" Their manager is {manager!r}." if manager else ""
     return (
-        f"Onboard {person!r}.{boss} 1. get_user; if there is nobody, ask for e-mail and full name, say that people usually come "
-        "from the HR sync, and only if I agree create_user. 2. list_groups; ask me which groups fit, then add_group_members. "
-        f"3. assign_content of {track}, due in two weeks unless I say otherwise. 4. get_learner_summary, and tell me what was "
-        "changed and how to undo it."
+        f"Onboard {person!r}.{boss} 1. get_user; if there is nobody, ask for e-mail and full name, say that people "
+        "usually come from the HR sync, and only if I agree create_user. 2. list_groups; ask me which groups fit, "
+        f"then add_group_members. 3. assign_content of {track}, due in two weeks unless I say otherwise. 4. "
+        "get_learner_summary, and tell me what was changed and how to undo it."
     )
 
 
@@ -47,10 +48,10 @@ def match_group_to_roster(
 ) -> str:
     """Make a group's members match a list, after a look at the difference."""
     return (
-        f"Make the group {group!r} match this roster exactly:\n{roster}\n\nCall get_group first: if its source is not plusplus, "
-        "warn me that it is rebuilt nightly. Then replace_group_members with the whole list. If names are unclear, show me the "
-        "candidates and wait. Show me who would be added and removed, and wait for my yes; only then call again with the "
-        "confirm_token and the flags the preview names. Finish with the undo call."
+        f"Make the group {group!r} match this roster exactly:\n{roster}\n\nCall get_group first: if its source is not "
+        "plusplus, warn me that it is rebuilt nightly. Then replace_group_members with the whole list. If names are "
+        "unclear, show me the candidates and wait. Show me who would be added and removed, and wait for my yes; only "
+        "then call again with the confirm_token and the flags the preview names. Finish with the undo call."
     )
 
 
@@ -61,10 +62,10 @@ def clean_up_catalogue(
     """Find what nobody uses, and archive what I agree to."""
     only = f", content_type=['{content_type}']" if content_type else ""
     return (
-        f"Clean up the catalogue. Call report_content with stale_days={stale_days}{only}, and group what it finds: never assigned, "
-        "finished by nobody, rated low, stale. Suggest what to archive and why; keep what is only stale but well used. "
-        "Wait for my choice, then archive_content_items with just those, show me the preview, and confirm only after my yes. "
-        "Never use delete_content_item here: it loses the history."
+        f"Clean up the catalogue. Call report_content with stale_days={stale_days}{only}, and group what it finds: "
+        "never assigned, finished by nobody, rated low, stale. Suggest what to archive and why; keep what is only "
+        "stale but well used. Wait for my choice, then archive_content_items with just those, show me the preview, "
+        "and confirm only after my yes. Never use delete_content_item here: it loses the history."
     )
 
 
@@ -80,9 +81,9 @@ def chase_course(
         else ""
     )
     return (
-        f"Follow up {content_item!r}. Call report_assignments with content_item={content_item!r} and group_by=['manager'], then with "
-        "group_by=['user'] and is_overdue=true. Tell me the completion rate, who is late under whom, and write a reminder of "
-        f"three sentences to the late people.{extend}"
+        f"Follow up {content_item!r}. Call report_assignments with content_item={content_item!r} and "
+        "group_by=['manager'], then with group_by=['user'] and is_overdue=true. Tell me the completion rate, who is "
+        f"late under whom, and write a reminder of three sentences to the late people.{extend}"
     )
 
 

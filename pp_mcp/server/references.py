@@ -303,7 +303,10 @@ def _unclear(
     elif exact:
         why = f"{len(matches)} {source.plural} are called {quoted(given)}: give the public_id of the one that is meant."
     elif matches:
-        why = f"No {source.words} is called exactly {quoted(given)}. Similar: see candidates; or search with {source.tool}."
+        why = (
+            f"No {source.words} is called exactly {quoted(given)}. "
+            f"Similar: see candidates; or search with {source.tool}."
+        )
     else:
         why = f"No {source.words} matches {quoted(given)}. Search with {source.tool}."
     return UnclearReference(f"{argument}: {why}", argument=argument, given=given, candidates=candidates)
@@ -328,8 +331,8 @@ def _all_of(argument: str, wanted: list[str], unclear: list[UnclearReference]) -
     names = listed([quoted(error.given) for error in unclear], 10)
     candidates = [candidate for error in unclear for candidate in error.candidates]
     return UnclearReference(
-        f"{argument}: {len(unclear):,} of {len(wanted):,} entries are unclear: {names}. Nothing was done; mend or leave out "
-        "these, the others were found.",
+        f"{argument}: {len(unclear):,} of {len(wanted):,} entries are unclear: {names}. Nothing was done; mend or "
+        "leave out these, the others were found.",
         argument=argument,
         given=listed([error.given for error in unclear], 10),
         candidates=candidates,

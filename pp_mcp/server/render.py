@@ -108,4 +108,7 @@ def _how_to_get(data: dict[str, Any], shown: int, missing: int) -> str:
         return f"{missing:,} more rows did not fit into this answer."
     size = max(shown, 1)
     start = (data["page"] - 1) * data["page_size"] + shown
-    return f"Too long: the last {missing:,} rows of this page are left out; page={start // size + 1} with page_size={size} has them."
+    return (
+        f"Too long: the last {missing:,} rows of this page are left out; "
+        f"page={start // size + 1} with page_size={size} has them."
+    )

@@ -19,6 +19,7 @@ from pp_mcp.inventory import BY_NAME
 from pp_mcp.models import ContentItem, Group, User
 from pp_mcp.server.arguments import parse
 from pp_mcp.server.explain import explained
+from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.references import References
 from pp_mcp.server.render import rendered
 from pp_mcp.server.runtime import Runtime
@@ -35,18 +36,26 @@ _THINGS = (
     ("plusplus://assignments/{assignment}", "get_assignment", "An assignment"),
 )
 
+TOOL_OF = {uri: BY_NAME[tool] for uri, tool, _ in _THINGS} | {table.uri_template: table.tool for table in TABLES}
+"""The tool whose answers a resource template gives: a request that may not use the one may not read the other."""
+
 
 def add_resources(server: Any, runtime: Runtime, tools: frozenset[str]) -> None:
-    """Registers the resource templates of the tools that are served, so that a narrowed server shows no more by this way."""
+    """Registers the resource templates of the tools that are served, so that a narrowed server shows no more by this
+    way."""
     for uri, tool, title in _THINGS:
         if tool in tools:
             operation = BY_NAME[tool]
             names = list(operation.arguments.model_fields)
-            read = _reader(names, lambda values, operation=operation: _thing(runtime, operation, values), required=True)
+            read = _reader(
+                names, operation, lambda values, operation=operation: _thing(runtime, operation, values), required=True
+            )
             server.resource(uri, name=tool.removeprefix("get_"), title=title, mime_type="application/json")(read)
     for table in TABLES:
         if table.tool.name in tools:
-            read = _reader(table.query, lambda values, table=table: _table(runtime, table, values), required=False)
+            read = _reader(
+                table.query, table.tool, lambda values, table=table: _table(runtime, table, values), required=False
+            )
             server.resource(
                 table.uri_template,
                 name=table.path.replace("/", "_"),
@@ -57,11 +66,17 @@ def add_resources(server: Any, runtime: Runtime, tools: frozenset[str]) -> None:
 
 
 def _reader(
-    names: list[str], produce: Callable[[dict[str, str]], Awaitable[str]], *, required: bool
+    names: list[str], operation: Operation, produce: Callable[[dict[str, str]], Awaitable[str]], *, required: bool
 ) -> Callable[..., Awaitable[str]]:
     """A function whose signature has the URI's variables, as the SDK wants it."""
 
     async def read(ctx: Context[Any, Any], **values: str) -> str:
+        try:
+            why_not = narrowing_of(ctx.headers).why_not(operation)
+        except PlusPlusError as error:
+            raise ResourceError(error.message) from error
+        if why_not is not None:
+            raise ResourceError(why_not)
         return await produce({name: value for name, value in values.items() if value})
 
     parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)]

@@ -12,6 +12,8 @@ from weakref import WeakValueDictionary
 import anyio
 
 from pp_mcp.api import Client
+from pp_mcp.audit import AuditLog
+from pp_mcp.server.brake import Brake
 from pp_mcp.server.confirm import Confirmer
 
 
@@ -21,6 +23,8 @@ class Runtime:
 
     client: Client
     confirmer: Confirmer
+    brake: Brake = field(default_factory=lambda: Brake(None))
+    audit: AuditLog | None = None
     secrets_dir: Path = field(default_factory=Path.cwd)
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
     _writing: int = 0

@@ -154,7 +154,8 @@ def as_csv(rows: Rows, coverage: Coverage) -> str:
     """
     if not coverage.complete:
         raise IncompleteTable(
-            f"Only {coverage.rows_read:,} of {coverage.rows_total:,} rows could be read: {coverage.reason}. Narrow the query."
+            f"Only {coverage.rows_read:,} of {coverage.rows_total:,} rows could be read: {coverage.reason}. Narrow "
+            "the query."
         )
     header = list(dict.fromkeys(name for row in rows for name in row))
     file = io.StringIO()

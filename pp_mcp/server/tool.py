@@ -6,25 +6,29 @@ import logging
 from typing import Any
 
 import anyio
+from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
 from mcp.types import CallToolResult, InputRequiredResult
 from pydantic import BaseModel, PrivateAttr
 
-from pp_mcp.answers import Answer, ErrorAnswer, Named, ToolCall
+from pp_mcp.answers import Answer, ErrorAnswer, Named, ToolCall, WriteAnswer
 from pp_mcp.api import Api
+from pp_mcp.audit import Entry
 from pp_mcp.declare import CONFIRM_TOKEN, Call, Effect, Operation
-from pp_mcp.errors import Conflict, PlusPlusError
+from pp_mcp.errors import Conflict, PlusPlusError, Refused
 from pp_mcp.models import Assignment
 from pp_mcp.operations.transitions import what_works
 from pp_mcp.plan import Plan
 from pp_mcp.reports.answers import ReportAnswer
 from pp_mcp.server.arguments import parse
 from pp_mcp.server.ask import Asked, ask_person, can_ask
-from pp_mcp.server.carry_out import carry_out
+from pp_mcp.server.carry_out import Go, decide, told
 from pp_mcp.server.confirm import Binding
-from pp_mcp.server.explain import explained
+from pp_mcp.server.explain import code_of, explained
+from pp_mcp.server.narrowing import narrowing_of
+from pp_mcp.server.perform import perform
 from pp_mcp.server.references import References
 from pp_mcp.server.render import rendered, rendered_error
 from pp_mcp.server.runtime import Runtime
@@ -43,6 +47,8 @@ class _Attempt:
         self.plan: Plan | None = None
         self.things: dict[str, Any] = {}
         self.resolved: dict[str, Named] = {}
+        self.entry: Entry | None = None
+        self.performed = False
 
 
 class ServedTool(Tool):
@@ -72,7 +78,12 @@ class ServedTool(Tool):
         """Runs the tool. Every failure comes back as a result that says what to do; nothing foreign shows in it."""
         operation = self._operation
         attempt = _Attempt(self._runtime.client.call())
+        if operation.effect is not Effect.READ and self._runtime.audit is not None:
+            attempt.entry = self._runtime.audit.entry(self.name, arguments, identity(context))
         try:
+            why_not = narrowing_of(context.headers).why_not(operation)
+            if why_not is not None:
+                raise Refused(f"{why_not} Nothing was sent.")
             given = parse(operation, arguments)
             if operation.effect is Effect.READ:
                 return await self._read(given, attempt, context)
@@ -80,6 +91,8 @@ class ServedTool(Tool):
                 return await self._write(given, attempt, context)
         except PlusPlusError as error:
             log.info("%s: %s", operation.name, type(error).__name__)
+            if attempt.entry is not None and not attempt.performed:
+                await _record_refusal(attempt.entry, error)
             check = attempt.plan.check if attempt.plan else None
             return rendered_error(explained(error, operation, check=check, now=await self._state_now(error, attempt)))
         except Exception:
@@ -111,11 +124,14 @@ class ServedTool(Tool):
             answer = answer.model_copy(update={"csv": table.uri(given.model_dump(mode="json", exclude_unset=True))})
         return rendered(answer, detail=values.get("detail", "full"))
 
-    async def _write(self, given: BaseModel, attempt: _Attempt, context: Context[Any, Any]) -> Result:
+    async def _write(
+        self, given: BaseModel, attempt: _Attempt, context: Context[Any, Any], *, asked: bool = False
+    ) -> Result:
         token = getattr(given, CONFIRM_TOKEN, None)
         values = await self._resolve(given, attempt)
         targets = [thing.public_id for thing in attempt.things.values() if isinstance(thing, BaseModel)]
-        async with self._runtime.alone_with(targets) as waited:
+        runtime = self._runtime
+        async with runtime.alone_with(targets) as waited:
             if waited:
                 values = await self._resolve(given, attempt)
             plan: Plan = await self._operation.function(self._call(attempt, context), **values)
@@ -126,22 +142,39 @@ class ServedTool(Tool):
                 caller=caller(context),
                 plan=plan,
             )
-            result = await carry_out(
-                self._operation, self._runtime.confirmer, binding, token, attempt.resolved, asks=can_ask(context)
+            decision = decide(
+                self._operation, runtime.confirmer, binding, token, attempt.resolved, asks=can_ask(context)
             )
-        if result is not None:
-            return rendered(result)
-        return await self._ask(binding, given, context)
+            if isinstance(decision, Go):
+                attempt.performed = True
+                consent = "person" if asked else decision.consent
+                done = await perform(
+                    plan, consent, runtime.brake, attempt.entry, attempt.resolved, attempt.api.request_ids
+                )
+                return rendered(told(self._operation, plan, done, attempt.resolved))
+        if isinstance(decision, WriteAnswer):
+            if attempt.entry is not None:
+                event = "preview" if decision.status == "confirmation_required" else "unchanged"
+                await attempt.entry.write(event, target=plan.target.model_dump(exclude_none=True), summary=plan.summary)
+            return rendered(decision)
+        return await self._ask(binding, given, attempt, context)
 
-    async def _ask(self, binding: Binding, given: BaseModel, context: Context[Any, Any]) -> Result:
+    async def _ask(self, binding: Binding, given: BaseModel, attempt: _Attempt, context: Context[Any, Any]) -> Result:
         """Asks the person through the client; what is agreed to is planned anew, for a person takes time to answer."""
         asked = await ask_person(context, self._runtime.confirmer, binding)
+        entry = attempt.entry
         if isinstance(asked, InputRequiredResult):
+            if entry is not None:
+                await entry.write("asked", summary=binding.plan.summary)
             return asked
         if asked is Asked.AGREED:
             token, _ = self._runtime.confirmer.mint(binding)
             again = given.model_copy(update={CONFIRM_TOKEN: token})
-            return await self._write(again, _Attempt(self._runtime.client.call()), context)
+            anew = _Attempt(self._runtime.client.call())
+            anew.entry = entry
+            return await self._write(again, anew, context, asked=True)
+        if entry is not None:
+            await entry.write("refused", by="person", answer=asked.value, summary=binding.plan.summary)
         return rendered(asked.answer(binding.plan))
 
     def _call(self, attempt: _Attempt, context: Context[Any, Any]) -> Call:
@@ -166,10 +199,29 @@ class ServedTool(Tool):
         return ""
 
 
-def caller(context: Context[Any, Any]) -> str:
-    """Who calls: the name the client gives itself. A token is good for the one it was given to."""
+def identity(context: Context[Any, Any]) -> dict[str, str | None]:
+    """Who calls: the name and version the client gives itself, and the person an authenticated transport knows."""
     params = context.session.client_params
-    return params.client_info.name if params is not None else "unnamed client"
+    access = get_access_token()
+    return {
+        "client": params.client_info.name if params is not None else None,
+        "version": params.client_info.version if params is not None else None,
+        "principal": access.subject if access is not None else None,
+    }
+
+
+def caller(context: Context[Any, Any]) -> str:
+    """Whom a confirm token is good for: the client, and the person where one is known."""
+    who = identity(context)
+    return f"{who['principal'] or ''}/{who['client'] or 'unnamed client'}"
+
+
+async def _record_refusal(entry: Entry, error: PlusPlusError) -> None:
+    """Records a call that came to nothing. That the log cannot be written is then no further news."""
+    try:
+        await entry.write("refused", code=code_of(error), message=error.message)
+    except Refused:
+        log.error("A refused call could not be recorded: %s", entry.tool)
 
 
 def _unexpected(operation: Operation, attempt: _Attempt) -> ErrorAnswer:
