@@ -112,8 +112,8 @@ class AuditLog:
         except OSError as error:
             log.error("The audit log cannot be written: %s", error.strerror)
             raise Refused(
-                f"The audit log cannot be written ({error.strerror}), and nothing is changed that is not logged. Reading still "
-                "works. Nothing was sent; mend PP_AUDIT_LOG's place first."
+                f"The audit log cannot be written ({error.strerror}), and nothing is changed that is not logged. Reading "
+                "still works. Nothing was sent; mend PP_AUDIT_LOG's place first."
             ) from error
 
     def _append(self, record: dict[str, Any]) -> None:
@@ -159,7 +159,7 @@ def _undo_write(file: IO[bytes], size: int) -> None:
 def _last_hash(file: IO[bytes], size: int) -> tuple[str, bool]:
     """The hash of the last whole line, and whether something torn stands after it."""
     file.seek(max(0, size - TAIL))
-    tail = file.read()
+    tail = file.read(min(size, TAIL))
     torn = bool(tail) and not tail.endswith(b"\n")
     for line in reversed(tail.split(b"\n")):
         try:

@@ -47,9 +47,9 @@ def read_lines(path: Path) -> Generator[Line]:
 def verify(path: Path) -> tuple[int, str, list[Finding]]:
     """How many lines hold, the hash of the last one, and what is wrong.
 
-    A changed line, one taken out or put in, or the order changed breaks the chain and is named. Lines taken off the end do
-    not: keep the last hash elsewhere, and compare. An intention without an outcome is named too: the server broke off
-    there, and whether the change happened is unknown.
+    A changed line, one taken out or put in, or the order changed breaks the chain and is named. Lines taken off the end
+    do not: keep the last hash elsewhere, and compare. Nor does a chain that was computed anew throughout. An intention
+    without an outcome is named too: the server broke off there, and whether the change happened is unknown.
     """
     previous, good = GENESIS, 0
     findings: list[Finding] = []
