@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -68,9 +68,14 @@ def _names(record: dict[str, Any]) -> str:
     return json.dumps(named, ensure_ascii=False).casefold()
 
 
+def _part(record: dict[str, Any], name: str) -> dict[str, Any]:
+    part: object = record.get(name)
+    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+
+
 def _said(record: dict[str, Any]) -> str:
-    target = record.get("target") or {}
-    caller = record.get("caller") or {}
+    target = _part(record, "target")
+    caller = _part(record, "caller")
     words = [
         str(record.get("time", "?")),
         str(record.get("event", "?")),

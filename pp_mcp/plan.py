@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pp_mcp.answers import Json, Named, Outcome, ToolCall
-from pp_mcp.text import listed, neutralise, quoted
+from pp_mcp.text import listed, neutralise, quoted, word
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Plan:
     """Why there is nothing to do; then nothing is sent."""
     writes: int = 1
     """Requests that change something, at most."""
+    touches: tuple[str, ...] = ()
+    """Ids of things, besides those the arguments name, that it shows or changes; other writes to them are kept off."""
     check: ToolCall | None = None
     """The call that shows, after a lost answer, whether the write happened."""
 
@@ -85,24 +87,24 @@ def update_plan(
     argument: Callable[[str, Any], Any] = lambda _name, value: value,
     effects: list[str] | None = None,
     confirm: bool = False,
-    undo_note: str | None = None,
+    clears: frozenset[str] = frozenset(),
 ) -> Plan:
     """The plan of a call that sets fields of one thing: only what differs is sent, read back and undone.
 
     `before` and what `send` answers are the thing's fields in comparable form; `asked` is what they shall be. `shown`
-    turns a comparable value into what `changes` names, `argument` into what `tool` takes for it in the undo.
+    turns a comparable value into what `changes` names, `argument` into what `tool` takes for it in the undo. `clears`
+    names the fields that `tool` sets to nothing when it is given null; the others cannot be set back to nothing.
     """
     wanted = {name: value for name, value in asked.items() if before.get(name) != value}
-    label = f"{target.kind.replace('_', ' ')} {quoted(target.name or target.public_id or '')}"
+    label = f"{word(target.kind).replace('_', ' ')} {quoted(target.name or target.public_id or '')}"
 
     async def apply() -> Done:
         after = await send()
         changes = compare(before, after, wanted)
         failed = not_applied(after, wanted)
-        undo = None
-        if changes:
-            reverse = {name: argument(name, old) for name, (old, _new) in changes.items()}
-            undo = ToolCall(tool=tool, arguments={reference: target.public_id, **reverse})
+        former = {name: old for name, (old, _new) in changes.items() if old is not None or name in clears}
+        reverse = {name: argument(name, old) for name, old in former.items()}
+        undo = ToolCall(tool=tool, arguments={reference: target.public_id, **reverse}) if reverse else None
         done = [name for name in changes if name not in failed]
         summary = f"Changed {listed(done, 8)} of the {label}." if done else f"Nothing of the {label} changed."
         if failed:
@@ -112,7 +114,7 @@ def update_plan(
             changes={name: [shown(name, old), shown(name, new)] for name, (old, new) in changes.items()},
             not_applied=failed,
             undo=undo,
-            undo_note=undo_note if changes else None,
+            undo_note=_undo_note(former, [name for name in changes if name not in former]),
         )
 
     words = [f"{name}: {_said(shown(name, before.get(name)))} → {_said(shown(name, wanted[name]))}" for name in wanted]
@@ -125,9 +127,20 @@ def update_plan(
         confirm=confirm,
         unchanged=None
         if wanted
-        else f"The {label} is already so: {listed(list(asked), 8)} asked for, nothing to change.",
+        else f"{listed(list(asked), 8)} of the {label} {'is' if len(asked) == 1 else 'are'} as asked for already.",
         check=check,
     )
+
+
+def _undo_note(former: Mapping[str, Any], unset: list[str]) -> str | None:
+    """What the undo cannot set back as it was; None where it can set back all."""
+    notes: list[str] = []
+    hidden = [name for name, old in former.items() if isinstance(old, str) and neutralise(old).strip() != old]
+    if hidden:
+        notes.append(f"The former {listed(hidden)} held hidden characters or outer spaces: the undo sets it without them.")
+    if unset:
+        notes.append(f"The API did not say what {listed(unset)} was before, so that cannot be set back.")
+    return " ".join(notes) or None
 
 
 def _said(value: Any) -> str:
@@ -136,7 +149,7 @@ def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return listed([_said(one) for one in value], 8) or "nobody in particular"  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return listed([_said(one) for one in value], 8) or "none"  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return quoted(neutralise(str(value)))
 
 

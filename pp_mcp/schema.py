@@ -10,6 +10,9 @@ Schema = dict[str, Any]
 
 _DROPPED = {"title"}
 
+_CHECKED_ANYWAY = {"minLength", "maxLength"}
+"""Limits no caller comes near: their words cost every reader of the menu, and an error names them when it happens."""
+
 _SAYS_NULL = {"next_page", "undo"}
 """Fields of an answer whose null tells something: the last page, a write that cannot be undone."""
 
@@ -67,7 +70,7 @@ def _clean(node: Any, *, drop_descriptions: bool, properties: bool = False) -> A
     cleaned: Schema = {}
     for key, value in cast(Schema, node).items():
         if not properties:
-            if key in _DROPPED or (drop_descriptions and key in {"description", "default"}):
+            if key in _DROPPED | _CHECKED_ANYWAY or (drop_descriptions and key in {"description", "default"}):
                 continue
             if key == "additionalProperties" and value is True:
                 continue

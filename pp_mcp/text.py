@@ -17,7 +17,13 @@ CUT_MARK = "…[cut]"
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _KEPT_FORMAT = {"\u200c", "\u200d"}
 # Joiners are part of how some scripts and emoji are written; every other format character only hides.
-_HIDDEN = re.compile(r"[\u115f\u1160\u3164\uffa0\u034f\ufe00-\ufe0e\U000e0100-\U000e01ef]")
+_HIDDEN = re.compile(r"[\u115f\u1160\u3164\uffa0\u034f\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0e\U000e0100-\U000e01ef]")
+_KEYCAPS = frozenset("0123456789#*")
+"""What an emoji selector may follow besides characters that have an emoji form."""
+
+_CLOSING = dict.fromkeys(map(ord, "“”„‟〝〞＂\""), "'")
+_WORD = re.compile(r"[A-Za-z0-9_.:+-]{1,40}")
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,190}")
 
 
 def neutralise(text: str, limit: int | None = None) -> str:
@@ -35,32 +41,45 @@ def neutralise(text: str, limit: int | None = None) -> str:
 
 
 def _visible(text: str) -> Iterable[str]:
-    joinable = False
+    joinable, last = False, ""
     for character in text:
         category = unicodedata.category(character)
         if character in "\n\t\r":
             yield " " if character != "\n" else "\n"
         elif character in _KEPT_FORMAT:
-            # A joiner between plain ASCII letters joins nothing and only hides a difference.
+            # A joiner between plain ASCII letters joins nothing and only hides a difference; so does a second one.
             if joinable:
                 yield character
+            joinable = False
+            continue
+        elif character == "\ufe0f" and (last == character or not (joinable or last in _KEYCAPS)):
+            continue
         elif category in {"Cc", "Cf", "Cs", "Co", "Cn"} or category in {"Zl", "Zp"}:
             continue
         else:
             yield character
-        joinable = ord(character) > 0x2FF
+        joinable, last = ord(character) > 0x2FF, character
 
 
 def quoted(text: str, limit: int = 80) -> str:
     """A tenant's name inside a sentence of ours: cleaned, on one line, cut, and between quotes it cannot close."""
     one_line = " ".join(neutralise(text).split())
-    inner = one_line.replace("“", "'").replace("”", "'").replace('"', "'")
-    return f"“{neutralise(inner, limit)}”"
+    return f"“{neutralise(one_line.translate(_CLOSING), limit)}”"
+
+
+def word(value: str | None) -> str:
+    """A value of the API's own, such as a state, a type or a date, inside a sentence: as it stands where it is a single
+    plain word, else between quotes like any other text."""
+    if not value:
+        return "none"
+    return value if _WORD.fullmatch(value) else quoted(value, 40)
 
 
 def person(name: str, email: str | None = None) -> str:
     """A person inside a sentence: the quoted name, with the e-mail where it helps to tell people apart."""
-    return f"{quoted(name)} ({neutralise(email, 120)})" if email else quoted(name)
+    if not email:
+        return quoted(name)
+    return f"{quoted(name)} ({email if _ADDRESS.fullmatch(email) else quoted(email, 120)})"
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

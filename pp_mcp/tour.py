@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
 
 import anyio
 from mcp import Client
@@ -17,11 +20,17 @@ Say = Callable[[str], None]
 _CONNECT = """\
 Connect an assistant to the demo:
 
-  Claude Code     claude mcp add plusplus-demo -- pp-mcp serve --demo
+  Claude Code     claude mcp add plusplus-demo -- {command} serve --demo
   Claude Desktop, Cursor and others, in their mcpServers settings:
-                  {"plusplus-demo": {"command": "pp-mcp", "args": ["serve", "--demo"]}}
+                  {{"plusplus-demo": {{"command": "{command}", "args": ["serve", "--demo"]}}}}
 
-and to your own tenant: the same without --demo, with PP_TENANT and PP_API_TOKEN in its environment."""
+and to your own tenant: the same without "serve --demo", with PP_TENANT and PP_API_TOKEN in its environment."""
+
+
+def _command() -> str:
+    """How this program is called from anywhere: clients start servers in a bare environment."""
+    called = Path(sys.argv[0])
+    return str(called.resolve()) if called.stem == "pp-mcp" else "pp-mcp"
 
 
 def run_tour(server: PlusPlusServer, say: Say) -> None:
@@ -34,36 +43,28 @@ async def _tour(server: PlusPlusServer, say: Say) -> None:
         tools = (await client.list_tools()).tools
         say(f"pp-mcp serves {len(tools)} tools over a demo tenant. An assistant asks in them what you ask in words.\n")
 
-        await _ask(
-            client,
-            say,
-            "Who is late on Security 101?",
-            "list_overdue_assignments",
-            content_item="Security 101",
-            page_size=3,
-        )
-        await _ask(client, say, "Who reports to Rosa Alvarez?", "list_users", manager="Rosa Alvarez", page_size=3)
+        course = "Security 101"
+        by_manager = {"content_item": course, "group_by": ["manager"], "top": 3}
+        await _ask(client, say, f"Who is overdue on {course}, by manager?", "report_assignments", **by_manager)
+        await _ask(client, say, "What is on Jane Doe's plate?", "get_learner_summary", user="jane.doe@acme.example")
         await _ask(client, say, "Show me Sam Lee.", "get_user", user="Sam Lee")
 
-        say("An unclear name is never guessed. Now a change that has to be confirmed:\n")
-        late = await client.call_tool("list_overdue_assignments", {"content_item": "Security 101", "page_size": 1})
-        target = _data(late)["items"][0]["public_id"]
-        preview = await _ask(
-            client, say, "Take that first assignment away.", "drop_assignment", assignment=target, reason="moved teams"
-        )
-        token = _data(preview)["confirm_token"]
+        say("An unclear name is never guessed. Now a change to many, which has to be confirmed:\n")
+        extend: dict[str, Any] = {
+            "action": "set_due_date",
+            "manager": "Rosa Alvarez",
+            "is_overdue": True,
+            "due_date": (datetime.now(UTC).date() + timedelta(days=7)).isoformat(),
+        }
+        tool = "bulk_update_assignments"
+        preview = await _ask(client, say, "Extend everything overdue in Rosa's team by a week.", tool, **extend)
         say("You agree, and the assistant calls again with the token:\n")
-        await _ask(
-            client,
-            say,
-            "Yes, go ahead.",
-            "drop_assignment",
-            assignment=target,
-            reason="moved teams",
-            confirm_token=token,
-        )
-        await _ask(client, say, "Is it gone?", "get_assignment", assignment=target)
-    say(_CONNECT)
+        done = await _ask(client, say, "Yes, go ahead.", tool, **extend, confirm_token=_data(preview)["confirm_token"])
+        undo = _data(done)["undo"]
+        say(f"To undo it, the answer holds a call of {undo['tool']} with each assignment's own date from before.\n")
+        question = "Is anything of Rosa's team still overdue?"
+        await _ask(client, say, question, "report_assignments", manager="Rosa Alvarez", is_overdue=True)
+    say(_CONNECT.format(command=_command()))
 
 
 async def _ask(client: Client, say: Say, question: str, tool: str, **arguments: Any) -> CallToolResult:
@@ -73,7 +74,7 @@ async def _ask(client: Client, say: Say, question: str, tool: str, **arguments: 
     result = await client.call_tool(tool, arguments)
     data = _data(result)
     say(f"  → {data.get('summary') or data.get('message')}")
-    for row in data.get("items", [])[:3]:
+    for row in data.get("rows", [])[:3]:
         say(f"     · {_line(row)}")
     for candidate in data.get("candidates", [])[:3]:
         say(f"     · {_line(candidate)}")
@@ -87,12 +88,12 @@ async def _ask(client: Client, say: Say, question: str, tool: str, **arguments: 
 
 def _data(result: CallToolResult) -> dict[str, Any]:
     data = result.structured_content
-    return data if isinstance(data, dict) else {}
+    return cast(dict[str, Any], data) if isinstance(data, dict) else {}
 
 
 def _line(row: dict[str, Any]) -> str:
-    person = row.get("user") or row
-    words = [person.get("name"), person.get("email"), row.get("state"), row.get("role")]
-    if row.get("due_date"):
-        words.append(f"due {row['due_date']}")
+    name = row.get("manager") or row.get("user") or row.get("name")
+    words = [name, row.get("manager_email") or row.get("email")]
+    if "overdue" in row:
+        words.append(f"{row['overdue']} of {row['total']} overdue")
     return ", ".join(str(word) for word in words if word)

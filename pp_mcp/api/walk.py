@@ -15,7 +15,17 @@ import anyio
 from pydantic import BaseModel
 
 from pp_mcp.api.client import Api
-from pp_mcp.errors import AnswerLost, NotReached, OutOfTime, PlusPlusError, RateLimited, ServerFailure, UnexpectedAnswer
+from pp_mcp.errors import (
+    AnswerLost,
+    NotFound,
+    NotReached,
+    OutOfTime,
+    PlusPlusError,
+    RateLimited,
+    Rejected,
+    ServerFailure,
+    UnexpectedAnswer,
+)
 from pp_mcp.models import Page
 
 PAGE_SIZE = 100
@@ -24,10 +34,19 @@ PAGE_SIZE = 100
 RESERVE = 4.0
 """Seconds of a call's budget that are kept for the answer itself."""
 
+WORKERS = 16
+"""Tasks that read pages; how many requests really run at once is the client's limit."""
+
+PASSING = (OutOfTime, RateLimited, ServerFailure, UnexpectedAnswer, AnswerLost, NotReached)
+"""Errors that end a reading and not the answer: what was read before them stands."""
+
+
+RowT = TypeVar("RowT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Filters = Mapping[str, str | bool | int | Sequence[str] | None]
 Progress = Callable[[int, int], Awaitable[None]]
-PageReader = Callable[[int, int], Awaitable[Page[ModelT]]]
+"""Is told how many rows are read, of how many."""
+PageReader = Callable[[int, int], Awaitable[Page[RowT]]]
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,11 @@ class Coverage:
     reason: str | None = None
     """Why it is not complete."""
 
+    def also(self, other: Coverage, what: str) -> Coverage:
+        """This coverage, complete only if the reading of `what` was so too."""
+        reason = self.reason or (f"{what}: {other.reason}" if other.reason else None)
+        return Coverage(self.complete and other.complete, self.rows_read, self.rows_total, self.as_of, reason)
+
 
 async def walk(
     api: Api,
@@ -51,77 +75,109 @@ async def walk(
     restart: Callable[[], None],
     *,
     filters: Filters | None = None,
-    workers: int = 8,
+    workers: int = WORKERS,
     progress: Progress | None = None,
+    tolerant: bool = False,
+    leave: float = RESERVE,
 ) -> Coverage:
     """Reads every page of a list and hands each row to `take` once; see `walk_pages`."""
 
     async def page(number: int, size: int) -> Page[ModelT]:
         return await api.page(operation, model, page=number, page_size=size, **(filters or {}))
 
-    return await walk_pages(api, page, take, restart, workers=workers, progress=progress)
+    return await walk_pages(
+        api, page, take, restart, workers=workers, progress=progress, tolerant=tolerant, leave=leave
+    )
 
 
 async def walk_pages(
     api: Api,
-    page: PageReader[ModelT],
-    take: Callable[[ModelT], None],
+    page: PageReader[RowT],
+    take: Callable[[RowT], None],
     restart: Callable[[], None],
     *,
-    workers: int = 8,
+    workers: int = WORKERS,
     progress: Progress | None = None,
+    tolerant: bool = False,
+    leave: float = RESERVE,
 ) -> Coverage:
     """Reads every page that `page` (number, size) gives and hands each row to `take` once.
 
     `restart` forgets what was taken; it is called when rows moved and there is time to read all of them again. A call's
-    budget that runs out, or a rate limit or failing service that outlasts it, ends the walk with what was read so far
-    and no error, unless it is the first page; refusals rise. Rows are told apart by `public_id`; of each only a hash is
-    kept.
+    budget of which only `leave` seconds are left, or a rate limit or failing service that outlasts it, ends the walk
+    with what was read so far and no error. On the first page it is an error, unless the walk is only one part of an
+    answer (`tolerant`). Refusals always rise. Rows are told apart by `public_id`; of each only a hash is kept.
     """
-    as_of = datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    as_of = now()
     began = api.remaining
-    current = _Pass(api, page, take, progress)
-    await current.read_all(workers)
-    if current.moved and current.stopped is None and began - api.remaining < (api.remaining - RESERVE) / 2:
-        restart()
-        current = _Pass(api, page, take, progress)
-        await current.read_all(workers)
-    reason = current.stopped
-    if reason is None and current.moved:
-        reason = "rows were added or removed while they were read, twice in a row; counts may be off by a few"
+    current = _Pass(api, page, take, progress, leave)
+    try:
+        first = await current.first_page()
+    except PASSING as error:
+        if not tolerant:
+            raise
+        return Coverage(complete=False, rows_read=0, rows_total=0, as_of=as_of, reason=why(error))
+    await current.read_all(first, workers)
+    twice = False
+    if current.moved and current.stopped is None and began - api.remaining < (api.remaining - leave) / 2:
+        again = _Pass(api, page, take, progress, leave)
+        try:
+            first = await again.first_page()
+        except PASSING as error:
+            current.stopped = f"rows moved while they were read, and {why(error)}"
+        else:
+            restart()
+            current, twice = again, True
+            await current.read_all(first, workers)
     return Coverage(
-        complete=reason is None, rows_read=len(current.seen), rows_total=current.total, as_of=as_of, reason=reason
+        complete=current.stopped is None and not current.moved,
+        rows_read=len(current.seen),
+        rows_total=current.total,
+        as_of=as_of,
+        reason=current.stopped or (current.how_moved(twice) if current.moved else None),
     )
 
 
-class _Pass(Generic[ModelT]):
+class _Pass(Generic[RowT]):
     """One reading of all pages."""
 
     def __init__(
-        self, api: Api, page: PageReader[ModelT], take: Callable[[ModelT], None], progress: Progress | None
+        self, api: Api, page: PageReader[RowT], take: Callable[[RowT], None], progress: Progress | None, leave: float
     ) -> None:
         self._api = api
         self._page = page
         self._take = take
         self._progress = progress
-        self._repeated = False
+        self._leave = leave
+        self._shifted = False
         self._totals: set[int] = set()
         self._failures: list[PlusPlusError] = []
         self.seen: set[int] = set()
         self.total = 0
         self.stopped: str | None = None
+        """Why it ended before the last page."""
 
     @property
     def moved(self) -> bool:
-        """Whether rows moved between pages while they were read."""
-        return self._repeated or len(self._totals) > 1 or len(self.seen) != self.total
+        """Whether rows moved between pages while they were read, as far as the counts show."""
+        return self._shifted or len(self._totals) > 1 or len(self.seen) != self.total
 
-    async def read_all(self, workers: int) -> None:
-        """Reads the first page, and then the others concurrently."""
-        if self._api.remaining < RESERVE:
+    def how_moved(self, twice: bool) -> str:
+        """What the counts show, in words."""
+        if self._shifted or len(self._totals) > 1:
+            often = ", twice in a row" if twice else ""
+            return f"rows were added or removed while they were read{often}; counts may be off by a few"
+        return "the pages hold another number of rows than PlusPlus counts"
+
+    async def first_page(self) -> Page[RowT]:
+        """The first page, not yet taken."""
+        if self._api.remaining < self._leave:
             raise OutOfTime("There was no time left to read.", seconds=0)
-        first = await self._page(1, PAGE_SIZE)
-        self._absorb(first)
+        return await self._page(1, PAGE_SIZE)
+
+    async def read_all(self, first: Page[RowT], workers: int) -> None:
+        """Takes the first page, reads the others concurrently and takes them."""
+        await self._absorb(first)
         if first.total_pages < 2:
             return
         numbers = iter(range(2, first.total_pages + 1))
@@ -133,41 +189,54 @@ class _Pass(Generic[ModelT]):
 
     async def _work(self, numbers: Iterator[int], scope: anyio.CancelScope) -> None:
         for number in numbers:
-            if self.stopped is None and self._api.remaining < RESERVE:
-                self.stopped = "the time for one call ran out"
+            if self.stopped is None and self._api.remaining < self._leave:
+                self.stopped = OUT_OF_TIME
             if self.stopped is not None:
                 return
             try:
                 page = await self._page(number, PAGE_SIZE)
-            except (OutOfTime, RateLimited, ServerFailure, UnexpectedAnswer, AnswerLost, NotReached) as error:
-                self.stopped = self.stopped or _why(error)
+            except PASSING as error:
+                self.stopped = self.stopped or why(error)
                 return
+            except (NotFound, Rejected):
+                # What is left of a page that was there at first: some services answer it empty, others refuse it.
+                self._shifted = True
             except PlusPlusError as error:
                 self._failures.append(error)
                 scope.cancel()
                 return
-            self._absorb(page)
-            if self._progress is not None:
-                await self._progress(len(self.seen), self.total)
+            else:
+                await self._absorb(page)
 
-    def _absorb(self, page: Page[ModelT]) -> None:
+    async def _absorb(self, page: Page[RowT]) -> None:
         self._totals.add(page.total_count)
         self.total = page.total_count
         for row in page.items:
             key = hash(getattr(row, "public_id", None))
             if key in self.seen:
-                self._repeated = True
+                self._shifted = True
             else:
                 self.seen.add(key)
                 self._take(row)
+        if self._progress is not None:
+            await self._progress(len(self.seen), self.total)
 
 
-def _why(error: PlusPlusError) -> str:
+OUT_OF_TIME = "the time for one call ran out"
+
+
+def why(error: PlusPlusError) -> str:
+    """An error that ended a reading, as the reason of a coverage."""
     if isinstance(error, RateLimited):
         return "the API's rate limit left no room within the time for one call"
     if isinstance(error, OutOfTime):
-        return "the time for one call ran out"
-    return "the API failed on a page, several times"
+        return OUT_OF_TIME
+    return "PlusPlus failed on a page, several times"
+
+
+def now() -> str:
+    """The present moment, ISO 8601 to the second, UTC."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
 async def drain(api: Api, operation: str, model: type[ModelT], *, filters: Filters | None = None) -> list[ModelT]:

@@ -26,6 +26,7 @@ from pp_mcp.errors import (
     ServerFailure,
     Unauthenticated,
 )
+from pp_mcp.text import plural
 
 MOST = 1_000
 """Items one call takes; more are refused with how to split."""
@@ -136,4 +137,4 @@ def too_many(count: int, how: str) -> InvalidArgument:
 def cost(calls: int, seconds_each: float = 0.3, at_once: int = 8) -> str:
     """What carrying it out takes, for the preview; an estimate."""
     seconds = max(1, round(calls * seconds_each / at_once))
-    return f"About {calls:,} requests, {seconds:,} seconds or more."
+    return f"About {plural(calls, 'request')}, {plural(seconds, 'second')} or more."

@@ -19,7 +19,7 @@ from pp_mcp.operations.params import DayArg, GroupArg, ItemArg, ManagerArg, Over
 from pp_mcp.operations.transitions import ReasonArg
 from pp_mcp.plan import Done, ManyPlan
 from pp_mcp.reports.selection import Selection, read_assignments
-from pp_mcp.text import listed, plural
+from pp_mcp.text import listed, plural, word
 
 Action = Literal["set_due_date", "complete", "exempt", "drop", "revert_completion", "revert_exemption"]
 
@@ -129,7 +129,7 @@ async def bulk_update_assignments(
     late = sum(bool(one.is_overdue) for one in ready)
     effects = [
         f"Of {plural(len(people), 'person', 'people')}, {plural(len(items), 'content item')}; "
-        f"{listed([f'{count:,} {name}' for name, count in states.most_common()])}; {late:,} overdue.",
+        f"{listed([f'{count:,} {word(name)}' for name, count in states.most_common()])}; {late:,} overdue.",
         f"Among them: {listed([label_of(one) for one in ready], EXAMPLES)}.",
     ]
     if already:
@@ -251,7 +251,7 @@ def _sorted_out(
         if (dates is not None and one.state in OUTSTANDING and one.due_date == dates(one.public_id)) or (dates is None and one.state in _GOAL[action]):
             already.append(one)
         elif one.state not in _FROM[action]:
-            cannot[one.public_id] = f"{one.state}"
+            cannot[one.public_id] = word(one.state)
         elif dates is not None and one.content_item.content_type == "event":
             cannot[one.public_id] = "its dates are managed by the event"
         else:
@@ -274,7 +274,7 @@ def _deed(
             took = after.state in _GOAL[action]
         if not took:
             raise Conflict(
-                f"PlusPlus answered, but it is {after.state}, due {after.due_date}",
+                f"PlusPlus answered, but it is {word(after.state)}, due {word(after.due_date)}",
                 status=200,
                 operation=action,
                 method="POST",

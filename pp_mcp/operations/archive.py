@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pp_mcp.answers import Named, Outcome, OutcomeStatus, ToolCall
 from pp_mcp.declare import Call, Effect, operation
-from pp_mcp.errors import AnswerLost, PlusPlusError
+from pp_mcp.errors import AnswerLost, PlusPlusError, ServerFailure
 from pp_mcp.models import ContentItem
 from pp_mcp.operations.params import ItemsArg
 from pp_mcp.plan import Done, ManyPlan
-from pp_mcp.text import listed, plural, quoted
+from pp_mcp.text import listed, plural, quoted, word
 
 BATCH = 100
 """Items a request, the API's maximum (documented)."""
@@ -35,7 +35,12 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
     once = list({item.public_id: item for item in items}.values())
     moving = [item for item in once if bool(item.is_archived) is not archive]
     there = len(once) - len(moving)
-    state = "archived" if archive else "not archived"
+    state = "are archived already" if archive else "are not archived"
+    if len(once) == 1:
+        nothing_to_do = "The item is archived already." if archive else "The item is not archived."
+    else:
+        nothing_to_do = f"{'All' if archive else 'None'} of the {len(once):,} items {'are' if archive else 'is'} archived"
+        nothing_to_do += " already." if archive else "."
 
     async def apply() -> Done:
         moving_ids = {item.public_id for item in moving}
@@ -46,7 +51,11 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
             except PlusPlusError as error:
                 if start == 0:
                     raise
-                outcomes += [_outcome(item, "failed", f"not sent: {error}") for item in moving[start:]]
+                rest = moving[start:]
+                if isinstance(error, ServerFailure) and error.maybe_applied:
+                    outcomes += [_outcome(item, "unknown", str(error)) for item in rest[:BATCH]]
+                    rest = rest[BATCH:]
+                outcomes += [_outcome(item, "failed", f"not sent: {error}") for item in rest]
                 break
         moved = [one.public_id for one in outcomes if one.status == "succeeded"]
         undo = "unarchive_content_items" if archive else "archive_content_items"
@@ -67,11 +76,11 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
     assigned = sum(item.total_assignments or 0 for item in moving)
     finished = sum(item.completed_assignments_count or 0 for item in moving)
     events = [item for item in moving if item.content_type in {"event", "scheduled_track"}]
-    names = listed([f"{quoted(item.name)} ({item.content_type})" for item in moving], NAMED_LIMIT)
+    names = listed([f"{quoted(item.name)} ({word(item.content_type)})" for item in moving], NAMED_LIMIT)
     return ManyPlan(
         target=Named(kind="content_items", name=plural(len(once), "item")),
         summary=f"{'Archive' if archive else 'Unarchive'} {plural(len(moving), 'content item')}"
-        + (f"; {there:,} {state} already." if there else "."),
+        + (f"; {there:,} {state}." if there else "."),
         apply=apply,
         state=sorted([item.public_id, item.name, bool(item.is_archived), item.modified] for item in once),
         effects=[
@@ -84,7 +93,7 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
             ),
         ],
         writes=len(moving),
-        unchanged=None if moving else f"{'All' if there > 1 else 'It is'} {state} already.",
+        unchanged=None if moving else nothing_to_do,
         check=ToolCall(tool="search_content", arguments={"is_archived": archive}),
     )
 

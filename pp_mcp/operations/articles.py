@@ -87,6 +87,7 @@ async def create_article(
     async def apply() -> Done:
         created = (await call.api.write("create_article", ContentItem, body)).value
         after = _comparable(created)
+        hidden = ", hidden" if created.is_hidden else ""
         return Done(
             summary=f"Created the article {quoted(created.name)}{hidden}, with no text yet.",
             target=Named(kind="article", public_id=created.public_id, name=created.name),
@@ -145,6 +146,7 @@ async def update_article(
         asked=asked,
         send=send,
         check=ToolCall(tool="get_article", arguments={"article": article.public_id}),
+        clears=frozenset({"duration"}),
     )
 
 

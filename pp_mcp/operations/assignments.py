@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pp_mcp.answers import ItemAnswer, ListAnswer, Named, ToolCall
+from pp_mcp.api import Written
 from pp_mcp.declare import UNSET, Call, Effect, Unset, operation
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import Assignment, ContentItem, User
@@ -31,7 +32,7 @@ from pp_mcp.operations.params import (
 )
 from pp_mcp.operations.rows import AssignmentRow, assignment_row, full
 from pp_mcp.plan import Done, Plan, update_plan
-from pp_mcp.text import person, quoted
+from pp_mcp.text import person, quoted, word
 
 OUTSTANDING = ("not_started", "in_progress")
 """States in which there is still something to do (inferred from the help centre; not itself a value of the API)."""
@@ -138,13 +139,13 @@ async def _page(
 
 def _facts(assignments: list[Assignment], all_overdue: bool) -> list[str]:
     states = Counter(assignment.state or "unknown" for assignment in assignments)
-    facts = [f"{count:,} {state}" for state, count in states.most_common()] if len(states) > 1 else []
+    facts = [f"{count:,} {word(state)}" for state, count in states.most_common()] if len(states) > 1 else []
     late = [assignment for assignment in assignments if assignment.is_overdue]
     if late and not all_overdue:
         facts.append(counted(len(late), "overdue"))
     due = min((assignment.due_date for assignment in late if assignment.due_date), default=None)
     if due:
-        facts.append(f"the oldest due {due}")
+        facts.append(f"the oldest due {word(due)}")
     return facts
 
 
@@ -152,9 +153,9 @@ def _facts(assignments: list[Assignment], all_overdue: bool) -> list[str]:
 async def get_assignment(call: Call, assignment: AssignmentArg) -> ItemAnswer[AssignmentRow]:
     """Show one assignment: person, content item, state, progress, score, due and expiry dates, attempt, rating. To find
     assignments by person or content item use list_assignments."""
-    due = f", due {assignment.due_date}{' (overdue)' if assignment.is_overdue else ''}" if assignment.due_date else ""
+    due = f", due {word(assignment.due_date)}{' (overdue)' if assignment.is_overdue else ''}" if assignment.due_date else ""
     return ItemAnswer[AssignmentRow](
-        summary=f"{label_of(assignment)}: {assignment.state}{due}.", item=full(AssignmentRow, assignment)
+        summary=f"{label_of(assignment)}: {word(assignment.state)}{due}.", item=full(AssignmentRow, assignment)
     )
 
 
@@ -183,18 +184,17 @@ async def assign_content(
     async def apply() -> Done:
         written = await call.api.write("assign_content", Assignment, body)
         made = written.value
-        if made.public_id in known:
+        if made.public_id in known or was_there(written):
+            due = word(made.due_date or "never")
             return Done(
-                summary=(
-                    f"{label_of(made)} was there already, {made.state}, due {made.due_date or 'never'}: nothing changed."
-                ),
+                summary=f"{label_of(made)} was there already, {word(made.state)}, due {due}: nothing changed.",
                 target=_target(made),
             )
         asked = {field: body[field] for field in ("due_date", "expires_at") if field in body}
         after = _dates(made)
         return Done(
             summary=f"Assigned {quoted(content_item.name)} to {person(user.name, user.email)}, "
-            f"{'due ' + made.due_date if made.due_date else 'with no due date'}.",
+            f"{'due ' + word(made.due_date) if made.due_date else 'with no due date'}.",
             target=_target(made),
             changes={"state": [None, made.state], **{field: [None, after[field]] for field in asked}},
             not_applied=[field for field, value in asked.items() if not same_moment(after[field], value)],
@@ -204,9 +204,9 @@ async def assign_content(
 
     unchanged = None
     if active is not None:
-        due = f"due {active.due_date}" if active.due_date else "with no due date"
+        due = f"due {word(active.due_date)}" if active.due_date else "with no due date"
         unchanged = (
-            f"{label_of(active)} is outstanding already: {active.state}, {due}, public_id {active.public_id}. "
+            f"{label_of(active)} is outstanding already: {word(active.state)}, {due}, public_id {word(active.public_id)}. "
             "Its dates are changed with update_assignment."
         )
     return Plan(
@@ -260,7 +260,14 @@ async def update_assignment(
         asked=asked,
         send=send,
         check=ToolCall(tool="get_assignment", arguments={"assignment": assignment.public_id}),
+        clears=frozenset({"due_date", "expires_at"}),
     )
+
+
+def was_there(written: Written[Assignment]) -> bool:
+    """Whether the answer to an assign says that somebody else had assigned it meanwhile: 200 is the one there already,
+    201 a new one (documented). After a repeat 200 may be the one that the first attempt made."""
+    return written.status == 200 and not written.retried
 
 
 def _dates(assignment: Assignment) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from pp_mcp.operations.params import (
 )
 from pp_mcp.operations.rows import ContentRow, content_row, full
 from pp_mcp.plan import Done, Plan, update_plan
-from pp_mcp.text import listed, plural, quoted
+from pp_mcp.text import listed, plural, quoted, word
 
 
 @operation(toolset="content", title="Search the catalogue", effect=Effect.READ)
@@ -71,7 +71,7 @@ async def search_content(
         group=group.public_id if group else None,
     )
     types = Counter(item.content_type or "unknown" for item in found.items)
-    by_type = [f"{count:,} {name}" for name, count in types.most_common(3)] if len(types) > 1 else []
+    by_type = [plural(count, word(name).replace("_", " ")) for name, count in types.most_common(3)] if len(types) > 1 else []
     return list_answer(
         found,
         lambda item: content_row(item, detail),
@@ -109,7 +109,7 @@ def described(item: ContentItem) -> str:
     groups = item.groups or []
     access = f", only for {listed([quoted(group.name) for group in groups])}" if groups else ""
     done = f"{plural(item.total_assignments or 0, 'assignment')}, {item.completed_assignments_count or 0:,} completed"
-    return f"{quoted(item.name)}: {item.content_type}{', ' + ', '.join(flags) if flags else ''}{access}; {done}."
+    return f"{quoted(item.name)}: {word(item.content_type or 'content')}{', ' + ', '.join(flags) if flags else ''}{access}; {done}."
 
 
 @operation(toolset="content", title="Change a content item", effect=Effect.CHANGE, may_confirm=True)
@@ -187,7 +187,7 @@ async def delete_content_item(call: Call, content_item: ItemArg) -> Plan:
 
     return Plan(
         target=target_of(item),
-        summary=f"Delete the {item.content_type} {quoted(item.name)} for good.",
+        summary=f"Delete the {word(item.content_type or 'content_item')} {quoted(item.name)} for good.",
         apply=apply,
         state=[item.name, item.modified, assignments.total_count],
         effects=[

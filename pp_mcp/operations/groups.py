@@ -67,8 +67,9 @@ async def list_groups(
 async def get_group(call: Call, group: GroupArg) -> ItemAnswer[GroupRow]:
     """Show one group: its name, where it comes from, how many members, when it changed. Its people come from
     list_group_members."""
+    members, source = plural(group.member_count or 0, "member"), quoted(group.source or "unknown")
     return ItemAnswer[GroupRow](
-        summary=f"{quoted(group.name)}: {plural(group.member_count or 0, 'member')}, source {quoted(group.source)}.",
+        summary=f"{quoted(group.name)}: {members}, source {source}.",
         item=full(GroupRow, group),
     )
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pp_mcp.answers import ListAnswer, Row
 from pp_mcp.models import Page
-from pp_mcp.text import listed, plural, quoted
+from pp_mcp.text import listed, plural, quoted, word
 
 ThingT = TypeVar("ThingT")
 RowT = TypeVar("RowT", bound=Row)
@@ -73,4 +73,4 @@ def tally(values: Sequence[str | None]) -> str:
     for value in values:
         counts[value or "none"] = counts.get(value or "none", 0) + 1
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    return listed([f"{count:,} {quoted(value) if not value.isidentifier() else value}" for value, count in ordered], 6)
+    return listed([f"{count:,} {word(value)}" for value, count in ordered], 6)

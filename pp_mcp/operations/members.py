@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from pp_mcp.answers import Named, ToolCall
 from pp_mcp.api.walk import drain
 from pp_mcp.declare import Call, Effect, operation
-from pp_mcp.errors import InvalidArgument
+from pp_mcp.errors import AnswerLost, InvalidArgument, PlusPlusError
 from pp_mcp.models import Group, User
 from pp_mcp.operations.params import GroupArg, MembersArg
 from pp_mcp.plan import Done, Plan
@@ -22,8 +23,8 @@ NAMED_LIMIT = 25
 """People that a preview names one by one; the rest it counts."""
 
 _SYNCED = (
-    "This group is kept by {source}, not by hand: PlusPlus rebuilds such groups every night, so a hand edit may be gone "
-    "tomorrow."
+    "This group is kept by {source}, not by hand: "
+    "PlusPlus rebuilds such groups every night, so a hand edit may be gone tomorrow."
 )
 
 
@@ -39,8 +40,7 @@ async def add_group_members(call: Call, group: GroupArg, members: MembersArg) ->
 
     async def apply() -> Done:
         body = {"member_ids": [user.public_id for user in new]}
-        await call.api.write("add_group_members", Group, body, public_id=group.public_id)
-        after = await _roster(call, group)
+        after = await _write(call, group, "add_group_members", body)
         arrived = [user for user in new if user.public_id in after]
         return _done(group, roster, after, arrived, [], [user for user in new if user.public_id not in after])
 
@@ -50,7 +50,9 @@ async def add_group_members(call: Call, group: GroupArg, members: MembersArg) ->
         summary=f"Add {plural(len(new), 'person', 'people')} to {quoted(group.name)}; {known:,} in it already.",
         apply=apply,
         effects=note,
-        unchanged=None if new else f"All {plural(known, 'person', 'people')} are in {quoted(group.name)} already.",
+        unchanged=None
+        if new
+        else f"{'This person is' if known == 1 else f'All {known:,} people are'} in {quoted(group.name)} already.",
         check=_check(group),
     )
 
@@ -66,8 +68,7 @@ async def remove_group_members(call: Call, group: GroupArg, members: MembersArg)
 
     async def apply() -> Done:
         body = {"member_ids": [user.public_id for user in leaving]}
-        await call.api.write("remove_group_members", Group, body, public_id=group.public_id)
-        after = await _roster(call, group)
+        after = await _write(call, group, "remove_group_members", body)
         gone = [user for user in leaving if user.public_id not in after]
         return _done(group, roster, after, [], gone, [user for user in leaving if user.public_id in after])
 
@@ -89,7 +90,9 @@ async def remove_group_members(call: Call, group: GroupArg, members: MembersArg)
             ),
             *_synced(group),
         ],
-        unchanged=None if leaving else f"None of them is in {quoted(group.name)}.",
+        unchanged=None
+        if leaving
+        else f"{'This person is not' if strangers == 1 else f'None of these {strangers:,} people is'} in {quoted(group.name)}.",
         check=_check(group),
     )
 
@@ -122,8 +125,7 @@ async def replace_group_members(
         body: dict[str, Any] = {"member_ids": list(wanted), "confirm_replace": confirm_replace}
         if large:
             body["confirm_large_removal"] = confirm_large_removal
-        await call.api.write("replace_group_members", Group, body, public_id=group.public_id)
-        after = await _roster(call, group)
+        after = await _write(call, group, "replace_group_members", body)
         arrived = [user for user in new if user.public_id in after]
         gone = [user for user in leaving if user.public_id not in after]
         missed = [user for user in new if user.public_id not in after]
@@ -150,6 +152,26 @@ async def replace_group_members(
         unchanged=None if new or leaving else f"{quoted(group.name)} has exactly these members already.",
         check=_check(group),
     )
+
+
+async def _write(call: Call, group: Group, operation_name: str, body: Mapping[str, Any]) -> dict[str, User]:
+    """Sends the change and reads the roster again, which alone shows what became of it.
+
+    Raises:
+        AnswerLost: it was sent, and what became of it could not be seen.
+    """
+    try:
+        await call.api.write(operation_name, Group, body, public_id=group.public_id)
+    except AnswerLost as lost:
+        # With a 2xx the change was taken; what the answer holds is documented nowhere and not needed.
+        if lost.status is None:
+            raise
+    try:
+        return await _roster(call, group)
+    except PlusPlusError as error:
+        method = call.api.routes[operation_name].method
+        why = "it was sent, but the roster could not be read after it"
+        raise AnswerLost(why, operation=operation_name, method=method, is_write=True) from error
 
 
 async def _roster(call: Call, group: Group) -> dict[str, User]:
@@ -181,9 +203,8 @@ def _check(group: Group) -> ToolCall:
 
 
 def _synced(group: Group) -> list[str]:
-    if (group.source or "plusplus") == "plusplus":
-        return []
-    return [_SYNCED.format(source=quoted(neutralise(group.source)))]
+    source = group.source or "plusplus"
+    return [] if source == "plusplus" else [_SYNCED.format(source=quoted(neutralise(source)))]
 
 
 def _done(

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from pp_mcp.declare import Reference
 from pp_mcp.models import Assignment, ContentItem, EventRef, Group, User
@@ -17,7 +17,7 @@ from pp_mcp.models import Assignment, ContentItem, EventRef, Group, User
 # --- references ---------------------------------------------------------------------------------------------------
 
 UserArg = Annotated[User, Reference("user"), Field(description="E-mail, public_id, full name or URL.")]
-ManagerArg = Annotated[User, Reference("user"), Field(description="Manager: e-mail, public_id, full name or URL.")]
+ManagerArg = UserArg
 GroupArg = Annotated[Group, Reference("group"), Field(description="public_id, exact name or URL.")]
 ItemArg = Annotated[ContentItem, Reference("content_item"), Field(description="public_id, exact name or URL.")]
 ArticleArg = Annotated[ContentItem, Reference("article"), Field(description="public_id, exact name or URL.")]
@@ -125,17 +125,13 @@ def _until(value: object) -> str:
     return _moment(value, end_of_day=True)
 
 
-EmailArg = Annotated[str, BeforeValidator(_email), WithJsonSchema({"type": "string", "format": "email"})]
-DayArg = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
-_MOMENT = WithJsonSchema({"type": "string", "description": "ISO 8601 date or time."})
+EmailArg = Annotated[str, BeforeValidator(_email), Field(json_schema_extra={"format": "email"})]
+DayArg = Annotated[date, BeforeValidator(_day)]
+_MOMENT = Field(description="ISO 8601 date or time.")
 FromArg = Annotated[str, BeforeValidator(_from), _MOMENT]
 """A moment at or after which something happened: a date means its beginning, UTC."""
 UntilArg = Annotated[str, BeforeValidator(_until), _MOMENT]
 """A moment at or before which something happened: a date means its end, UTC."""
-ExpiryArg = Annotated[
-    str,
-    BeforeValidator(_until),
-    WithJsonSchema({"type": "string", "description": "Expiry, ISO 8601 date or time."}),
-]
+ExpiryArg = Annotated[str, BeforeValidator(_until), Field(description="Expiry, ISO 8601 date or time.")]
 """A moment at which something ends: a date means its end, UTC."""
 DueArg = Annotated[DayArg, Field(description="Due date, YYYY-MM-DD.")]

@@ -32,8 +32,10 @@ async def create_api_token(call: Call, name: TokenNameArg, expires_at: ExpiryArg
     if expires_at is not None:
         body["expires_at"] = expires_at
 
+    file = _free(call.secrets_dir)
+
     async def apply() -> Done:
-        path = _reserve(call.secrets_dir)
+        path = _reserve(file)
         try:
             written = await call.api.write("create_api_token", ApiToken, body)
         except BaseException:
@@ -47,34 +49,38 @@ async def create_api_token(call: Call, name: TokenNameArg, expires_at: ExpiryArg
             undo_note="Revoke it in the PlusPlus dashboard under API Tokens.",
         )
 
+    lasts = f"expires {expires_at}" if expires_at else "never expires"
     return Plan(
         target=Named(kind="api_token", name=name),
-        summary=f"Create an API token {quoted(name)} that {f'expires {expires_at}' if expires_at else 'never expires'}.",
+        summary=f"Create an API token {quoted(name)} that {lasts}.",
         apply=apply,
-        state=[name, expires_at],
+        # The file's name too: once it is made, the same token of the preview does not make a second API token.
+        state=[name, expires_at, str(file)],
         effects=[
             "Whoever has it can do what this server's own token can.",
-            f"Its secret is written to a new file in {call.secrets_dir}, readable by its owner only.",
+            f"Its secret is written to the new file {file}, readable by its owner only.",
         ],
         irreversible=True,
     )
 
 
-def _reserve(directory: Path) -> Path:
-    """A new, empty file of mode 0600, made before the token: a secret that cannot be kept must not be created."""
+def _free(directory: Path) -> Path:
+    """A file for the secret whose name is not taken."""
     for number in range(1, 1000):
         path = directory / f"plusplus-token-{number}.txt"
-        try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            continue
-        except OSError as error:
-            break_reason = error.strerror or "it cannot be written"
-            raise Refused(
-                f"The secret's file cannot be made in {directory}: {break_reason}. No token was created."
-            ) from error
-        return path
+        if not os.path.lexists(path):
+            return path
     raise Refused(f"There are a thousand token files in {directory} already. No token was created.")
+
+
+def _reserve(path: Path) -> Path:
+    """The file, new, empty, of mode 0600, made before the token: a secret that cannot be kept must not be created."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        reason = error.strerror or "it cannot be written"
+        raise Refused(f"The secret's file {path} cannot be made: {reason}. No token was created.") from error
+    return path
 
 
 def _fill(path: Path, secret: str) -> None:

@@ -14,6 +14,7 @@ from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING, label_of, target_of
 from pp_mcp.operations.params import AssignmentArg
 from pp_mcp.plan import Done, Plan
+from pp_mcp.text import word
 
 ReasonArg = Annotated[
     str,
@@ -61,8 +62,9 @@ async def revert_completion(call: Call, assignment: AssignmentArg) -> Plan:
     """Set a completed assignment back to outstanding (completed by mistake). Previews, then needs confirm_token:
     completion date and score may be lost, and the person has to do it again. For an exempted one use
     revert_exemption."""
+    when = (assignment.completed_datetime or "")[:10]
     lost = [
-        f"completed {(assignment.completed_datetime or 'at an unknown time')[:10]}",
+        f"completed {word(when) if when else 'at an unknown time'}",
         *([f"score {assignment.score:g}"] if assignment.score is not None else []),
     ]
     return await _step(
@@ -130,9 +132,9 @@ async def _step(
         moved = after.state in goals
         changed = {"state": [before, after.state]} if after.state != before else {}
         return Done(
-            summary=f"{label_of(assignment)} is {after.state} now, {before} before."
+            summary=f"{label_of(assignment)} is {word(after.state)} now, {word(before)} before."
             if moved
-            else f"The API answered, but {label_of(assignment)} is {after.state}.",
+            else f"The API answered, but {label_of(assignment)} is {word(after.state)}.",
             changes=changed,
             not_applied=[] if moved else ["state"],
             undo=ToolCall(tool=undo, arguments={"assignment": assignment.public_id}) if undo and changed else None,
@@ -143,7 +145,7 @@ async def _step(
     progress = f", {assignment.progress:.0%} done" if assignment.progress else ""
     return Plan(
         target=target_of(assignment),
-        summary=f"{_VERBS[tool]} {label_of(assignment)} ({before}{progress}{late}).",
+        summary=f"{_VERBS[tool]} {label_of(assignment)} ({word(before)}{progress}{late}).",
         apply=apply,
         state=[before, assignment.due_date, assignment.progress, assignment.score, assignment.completed_datetime],
         effects=effects or [],

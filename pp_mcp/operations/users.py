@@ -28,7 +28,7 @@ from pp_mcp.operations.params import (
 )
 from pp_mcp.operations.rows import UserRow, full, user_row
 from pp_mcp.plan import Done, Plan, update_plan
-from pp_mcp.text import person, plural, quoted
+from pp_mcp.text import person, plural, quoted, word
 
 EmployeeIdArg = Annotated[str, Field(min_length=1, max_length=128, description="Exact id.")]
 
@@ -79,10 +79,7 @@ def people_facts(people: list[User]) -> list[str]:
     roles = Counter(user.role for user in people)
     return [
         counted(sum(user.is_active is False for user in people), "inactive"),
-        *(
-            counted(roles[role], plural_role)
-            for role, plural_role in (("admin", "admins"), ("organizer", "organizers"))
-        ),
+        *(plural(roles[role], role) if roles[role] else "" for role in ("admin", "organizer")),
         counted(sum(user.manager is None for user in people), "without a manager"),
     ]
 
@@ -94,7 +91,7 @@ async def get_user(call: Call, user: UserArg) -> ItemAnswer[UserRow]:
     manager = f", reports to {person(user.manager.name, user.manager.email)}" if user.manager else ", no manager"
     state = "" if user.is_active is not False else ", inactive"
     return ItemAnswer[UserRow](
-        summary=f"{person(user.name, user.email)}: role {user.role}{state}{manager}.", item=full(UserRow, user)
+        summary=f"{person(user.name, user.email)}: role {word(user.role)}{state}{manager}.", item=full(UserRow, user)
     )
 
 
@@ -115,7 +112,7 @@ async def create_user(
     if taken.items:
         there = taken.items[0]
         raise InvalidArgument(
-            f"{email} is taken: {person(there.name)}, public_id {there.public_id}. Use update_user to change that "
+            f"{email} is taken: {person(there.name)}, public_id {word(there.public_id)}. Use update_user to change that "
             "person.",
             field_errors={"email": ["a person with this e-mail exists already"]},
         )
@@ -130,11 +127,15 @@ async def create_user(
         created = written.value
         after = _comparable(created)
         return Done(
-            summary=f"Created {person(created.name, created.email)} with the role {created.role}.",
+            summary=f"Created {person(created.name, created.email)} with the role {word(created.role)}.",
             target=Named(kind="user", public_id=created.public_id, name=created.name),
-            changes={name: [None, value] for name, value in after.items() if value is not None},
+            changes={
+                name: [None, manager.name if manager and value == manager.public_id else value]
+                for name, value in after.items()
+                if value is not None
+            },
             not_applied=[name for name, value in body.items() if name != "email" and after.get(name) != value]
-            + ([] if created.email.casefold() == email.casefold() else ["email"]),
+            + ([] if (created.email or "").casefold() == email.casefold() else ["email"]),
             undo_note="The API cannot delete people; update_user with is_active=false deactivates.",
         )
 
@@ -220,6 +221,7 @@ async def update_user(
         check=ToolCall(tool="get_user", arguments={"user": user.public_id}),
         effects=plan_effects,
         confirm=new_role or leaving,
+        clears=frozenset({"employee_id", "manager"}),
     )
 
 

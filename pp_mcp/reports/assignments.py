@@ -165,7 +165,8 @@ def manager_columns(profile: User | None) -> dict[str, Any]:
 def _summary(groups: Groups, read: Read, selection: Selection, dimensions: list[str]) -> str:
     totals = groups.totals
     if totals.total == 0:
-        return f"{caution(read.coverage)}No assignments{selection.words}."
+        kind = "overdue assignments" if selection.filters.get("is_overdue") else "assignments"
+        return f"{caution(read.coverage)}No {kind}{selection.words}."
     said = caution(read.coverage)
     if selection.filters.get("is_overdue"):
         said += f"{plural(totals.total, 'overdue assignment')}{selection.words}"

@@ -16,7 +16,7 @@ from pp_mcp.operations.params import EventArg, FromArg, UntilArg, UserArg
 from pp_mcp.reports.answers import ReportAnswer, caution, coverage_answer
 from pp_mcp.reports.assignments import TopArg
 from pp_mcp.reports.selection import WORKERS, progress_of
-from pp_mcp.text import listed, person, plural, quoted
+from pp_mcp.text import listed, person, plural, quoted, word
 
 Dimension = Literal["event", "status", "attendance_method", "user"]
 
@@ -148,7 +148,7 @@ def _summary(attendance: Attendance, coverage: Coverage, scope: str) -> str:
         return f"{caution(coverage)}No enrollments{scope}."
     said = f"{caution(coverage)}{plural(total, 'enrollment')}{scope}: "
     said += listed(
-        [f"{count:,} {name if name.isidentifier() else quoted(name)}" for name, count in totals.most_common()], 7
+        [f"{count:,} {word(name)}" for name, count in totals.most_common()], 7
     )
     expected = totals["checked_in"] + totals["no_show"]
     if coverage.complete and expected:

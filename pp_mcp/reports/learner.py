@@ -14,7 +14,7 @@ from pp_mcp.operations.params import UserArg
 from pp_mcp.operations.rows import UserRow, user_row
 from pp_mcp.reports.aggregate import Counts
 from pp_mcp.reports.answers import CoverageAnswer, caution, coverage_answer
-from pp_mcp.text import listed, person, plural, quoted
+from pp_mcp.text import listed, person, plural, quoted, word
 
 LATELY = 30
 """Days."""
@@ -68,11 +68,11 @@ async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
         f"({len(done):,} in the last {LATELY} days)."
     )
     if late:
-        first = [f"{quoted(row.content_item.name)} (due {row.due_date})" for row in late]
+        first = [f"{quoted(row.content_item.name)} (due {word(row.due_date)})" for row in late]
         said += f" Late: {listed(first, 3)}."
     upcoming = next((row for row in coming if row.due_date), None)
     if upcoming is not None:
-        said += f" Next: {quoted(upcoming.content_item.name)}, due {upcoming.due_date}."
+        said += f" Next: {quoted(upcoming.content_item.name)}, due {word(upcoming.due_date)}."
     return LearnerAnswer(
         summary=said,
         user=user_row(user),

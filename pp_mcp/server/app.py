@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 import httpx2
 from mcp.server import CacheHint, MCPServer
+from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import Context
 from mcp.server.request_state import RequestStateSecurity
-from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
     INVALID_PARAMS,
@@ -34,6 +34,7 @@ from mcp.types import (
 from pp_mcp import __version__
 from pp_mcp.answers import ErrorAnswer
 from pp_mcp.api import Client
+from pp_mcp.api.clock import SYSTEM_CLOCK, Clock
 from pp_mcp.api.routes import ROUTES, Route
 from pp_mcp.audit import AuditLog
 from pp_mcp.config import Settings
@@ -43,9 +44,9 @@ from pp_mcp.inventory import BY_NAME, enabled
 from pp_mcp.server.brake import Brake
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.instructions import INSTRUCTIONS
+from pp_mcp.server.narrowing import Narrowing, narrowing_of
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.render import rendered_error
-from pp_mcp.server.narrowing import Narrowing, narrowing_of
 from pp_mcp.server.resources import TOOL_OF, add_resources, suggest
 from pp_mcp.server.runtime import Runtime
 from pp_mcp.server.tool import ServedTool
@@ -134,6 +135,7 @@ def build_server(
     transport: httpx2.AsyncBaseTransport | None = None,
     routes: Mapping[str, Route] = ROUTES,
     secrets_dir: Path | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> PlusPlusServer:
     """The server for these settings; the menu is made without any request.
 
@@ -148,6 +150,7 @@ def build_server(
         max_concurrency=settings.max_concurrency,
         routes=routes,
         transport=transport,
+        clock=clock,
         user_agent=f"pp-mcp/{__version__}",
     )
     runtime = Runtime(
@@ -160,7 +163,7 @@ def build_server(
     )
 
     @asynccontextmanager
-    async def lifespan(_: MCPServer[Any]) -> AsyncIterator[Runtime]:
+    async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[Runtime]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(client)
             yield runtime

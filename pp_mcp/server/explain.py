@@ -24,7 +24,7 @@ from pp_mcp.errors import (
     UnclearReference,
     UnexpectedAnswer,
 )
-from pp_mcp.text import listed, quoted
+from pp_mcp.text import listed, quoted, word
 
 _ARGUMENT_OF = {
     "user_id": "user",
@@ -54,7 +54,7 @@ def explained(
     status = error.status if isinstance(error, ApiError) else None
     answer = ErrorAnswer(
         code=code_of(error),
-        message=_message(error, operation, now),
+        message=_message(error, operation, now, can_check=check is not None),
         status=status,
         retryable=_retryable(error),
         request_id=getattr(error, "request_id", None),
@@ -108,8 +108,9 @@ def _retryable(error: PlusPlusError) -> bool:
     return isinstance(error, RateLimited | NotReached | OutOfTime)
 
 
-def _message(error: PlusPlusError, operation: Operation, now: str) -> str:
+def _message(error: PlusPlusError, operation: Operation, now: str, *, can_check: bool) -> str:
     writes = operation.effect is not Effect.READ
+    look = "Check before calling again." if can_check else "Look in PlusPlus what became of it before calling again."
     unchanged = " Nothing was changed." if writes else ""
     match error:
         case Unauthenticated():
@@ -137,7 +138,7 @@ def _message(error: PlusPlusError, operation: Operation, now: str) -> str:
             return f"The state does not allow {operation.name}: {_said(error)}.{event} {now}".rstrip() + unchanged
         case Rejected():
             wrong = [
-                f"{_ARGUMENT_OF.get(name, name)}: {listed([quoted(one, 200) for one in said], 3)}"
+                f"{word(_ARGUMENT_OF.get(name, name))}: {listed([quoted(one, 200) for one in said], 3)}"
                 for name, said in error.field_errors.items()
             ]
             return f"PlusPlus refused the values: {listed(wrong, 8) or _said(error)}.{unchanged}"
@@ -146,16 +147,12 @@ def _message(error: PlusPlusError, operation: Operation, now: str) -> str:
         case ServerFailure():
             if writes and error.maybe_applied:
                 return (
-                    f"PlusPlus failed (HTTP {error.status}) while it was being done: it may have happened or not. "
-                    "Check before calling again."
+                    f"PlusPlus failed (HTTP {error.status}) while it was being done: it may have happened or not. {look}"
                 )
             return f"PlusPlus failed (HTTP {error.status}), several times where that was safe. Try again in a minute."
         case AnswerLost():
             if writes and error.is_write:
-                return (
-                    f"No readable answer came to {operation.name}: it may have happened or not. "
-                    "Check before calling again."
-                )
+                return f"No readable answer came to {operation.name}: it may have happened or not. {look}"
             return "The connection to PlusPlus broke or was too slow, several times. Try again in a minute."
         case UnexpectedAnswer():
             return (

@@ -253,12 +253,11 @@ class References:
     async def _by_name(self, argument: str, source: _Source, name: str) -> Any:
         only: dict[str, str] = dict(source.only)
         rows: list[Any] = []
-        page = await self._api.page(source.find, source.model, page_size=PAGE_SIZE, **{source.by: name, **only})
+        filters = {source.by: name, **only}
+        page = await self._api.page(source.find, source.model, page=1, page_size=PAGE_SIZE, **filters)
         rows += page.items
         while page.next_page is not None and page.items and len(rows) < NAMES_READ:
-            page = await self._api.page(
-                source.find, source.model, page=page.next_page, page_size=PAGE_SIZE, **{source.by: name, **only}
-            )
+            page = await self._api.page(source.find, source.model, page=page.next_page, page_size=PAGE_SIZE, **filters)
             rows += page.items
         exact = list({row.public_id: row for row in rows if _plain(row.name) == _plain(name)}.values())
         all_read = page.next_page is None or not page.items
@@ -272,7 +271,7 @@ class References:
     async def _near(self, source: _Source, name: str, only: dict[str, str]) -> list[Any]:
         """Things that share a word with the name, the longest first: a typo rarely spoils every word."""
         for word in sorted(set(re.findall(r"\w{3,}", name)), key=lambda one: (-len(one), one))[:3]:
-            page = await self._api.page(source.find, source.model, page_size=5, **{source.by: word, **only})
+            page = await self._api.page(source.find, source.model, page=1, page_size=5, **{source.by: word, **only})
             if page.items:
                 return page.items
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from mcp.server.mcpserver import Context
@@ -41,21 +42,16 @@ TOOL_OF = {uri: BY_NAME[tool] for uri, tool, _ in _THINGS} | {table.uri_template
 
 
 def add_resources(server: Any, runtime: Runtime, tools: frozenset[str]) -> None:
-    """Registers the resource templates of the tools that are served, so that a narrowed server shows no more by this
-    way."""
+    """Registers the resource templates of the tools that are served, so that a narrowed server shows no more here."""
     for uri, tool, title in _THINGS:
         if tool in tools:
             operation = BY_NAME[tool]
             names = list(operation.arguments.model_fields)
-            read = _reader(
-                names, operation, lambda values, operation=operation: _thing(runtime, operation, values), required=True
-            )
+            read = _reader(names, operation, partial(_thing, runtime, operation), required=True)
             server.resource(uri, name=tool.removeprefix("get_"), title=title, mime_type="application/json")(read)
     for table in TABLES:
         if table.tool.name in tools:
-            read = _reader(
-                table.query, table.tool, lambda values, table=table: _table(runtime, table, values), required=False
-            )
+            read = _reader(table.query, table.tool, partial(_table, runtime, table), required=False)
             server.resource(
                 table.uri_template,
                 name=table.path.replace("/", "_"),
@@ -157,16 +153,17 @@ async def suggest(
 
 async def _found(api: Api, name: str, text: str) -> list[str]:
     narrowed = {"search": text} if text else {}
+    named = {"name": text} if text else {}
     match name:
         case "user" | "manager" | "person":
-            people = await api.page("list_users", User, page_size=SUGGESTIONS, **narrowed)
+            people = await api.page("list_users", User, page=1, page_size=SUGGESTIONS, **narrowed)
             return [user.email for user in people.items if user.email]
         case "group":
-            groups = await api.page("list_groups", Group, page_size=SUGGESTIONS, **({"name": text} if text else {}))
+            groups = await api.page("list_groups", Group, page=1, page_size=SUGGESTIONS, **named)
             return [group.name for group in groups.items]
         case "content_item" | "event" | "article":
             only: dict[str, str] = {} if name == "content_item" else {"content_type": name}
-            items = await api.page("list_content_items", ContentItem, page_size=SUGGESTIONS, **narrowed, **only)
+            items = await api.page("list_content_items", ContentItem, page=1, page_size=SUGGESTIONS, **narrowed, **only)
             return [item.name for item in items.items]
         case _:
             return [value for value in _choices(name) if value.startswith(text)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -28,24 +28,29 @@ class Runtime:
     secrets_dir: Path = field(default_factory=Path.cwd)
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
     _writing: int = 0
+    _idle: anyio.Event | None = None
     _locks: WeakValueDictionary[str, anyio.Lock] = field(default_factory=lambda: WeakValueDictionary[str, anyio.Lock]())
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> Generator[None]:
         """Marks a call that may write, so that a stopping server lets it end."""
+        if not self._writing:
+            self._idle = anyio.Event()
         self._writing += 1
         try:
             yield
         finally:
             self._writing -= 1
+            if not self._writing and self._idle is not None:
+                self._idle.set()
 
     async def writes_done(self) -> None:
         """Returns when no call that may write is under way."""
-        while self._writing:
-            await anyio.sleep(0.05)
+        while self._writing and self._idle is not None:
+            await self._idle.wait()
 
     @asynccontextmanager
-    async def alone_with(self, public_ids: list[str]) -> AsyncIterator[bool]:
+    async def alone_with(self, public_ids: list[str]) -> AsyncGenerator[bool]:
         """Holds the locks of these things; answers whether it had to wait for one, so that what was read before is old.
 
         Keeps writes through this process apart. Other replicas, and people in PlusPlus, are not held off.

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel
@@ -166,6 +166,10 @@ def as_csv(rows: Rows, coverage: Coverage) -> str:
     return file.getvalue()
 
 
+def _part(value: Any) -> str:
+    return str(cast(dict[str, Any], value).get("name", value)) if isinstance(value, dict) else str(value)
+
+
 def cell(value: Any) -> str:
     """A value as a cell: nothing for null, lists joined, and an apostrophe before what a spreadsheet would compute."""
     if value is None:
@@ -175,7 +179,6 @@ def cell(value: Any) -> str:
     if isinstance(value, int | float):
         return str(value)
     if isinstance(value, list):
-        parts: list[Any] = value
-        return cell("; ".join(str(one.get("name", one)) if isinstance(one, dict) else str(one) for one in parts))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - JSON
+        return cell("; ".join(_part(one) for one in cast(list[Any], value)))
     text = neutralise(str(value))
     return f"'{text}" if text.lstrip(" \n").startswith(_FORMULA) else text

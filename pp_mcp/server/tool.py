@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from mcp.server.auth.middleware.auth_context import get_access_token
@@ -33,6 +33,7 @@ from pp_mcp.server.references import References
 from pp_mcp.server.render import rendered, rendered_error
 from pp_mcp.server.runtime import Runtime
 from pp_mcp.server.tables import TABLE_OF
+from pp_mcp.text import word
 
 log = logging.getLogger("pp_mcp.server")
 
@@ -68,6 +69,7 @@ class ServedTool(Tool):
             parameters=operation.input_schema,
             fn_metadata=FuncMetadata(arg_model=ArgModelBase, output_schema=operation.output_schema),
             is_async=True,
+            context_kwarg=None,
             annotations=operation.annotations,
         )
         tool._operation = operation
@@ -106,7 +108,7 @@ class ServedTool(Tool):
         for name, marker in self._operation.references.items():
             value = values[name]
             if isinstance(value, list):
-                values[name] = await references.many(name, marker, value) if value else []
+                values[name] = await references.many(name, marker, cast(list[str], value)) if value else []
             elif isinstance(value, str):
                 thing, named = await references.one(name, marker, value)
                 values[name] = attempt.things[name] = thing
@@ -129,7 +131,8 @@ class ServedTool(Tool):
     ) -> Result:
         token = getattr(given, CONFIRM_TOKEN, None)
         values = await self._resolve(given, attempt)
-        targets = [thing.public_id for thing in attempt.things.values() if isinstance(thing, BaseModel)]
+        ids = [getattr(thing, "public_id", None) for thing in attempt.things.values()]
+        targets = [public_id for public_id in ids if isinstance(public_id, str)]
         runtime = self._runtime
         async with runtime.alone_with(targets) as waited:
             if waited:
@@ -193,7 +196,7 @@ class ServedTool(Tool):
         try:
             with anyio.move_on_after(5):
                 now = await attempt.api.one("get_assignment", Assignment, assignment.public_id)
-                return f"It is {now.state} now. {what_works(now.state)}"
+                return f"It is {word(now.state)} now. {what_works(now.state)}"
         except PlusPlusError:
             pass
         return ""
@@ -230,9 +233,9 @@ def _unexpected(operation: Operation, attempt: _Attempt) -> ErrorAnswer:
     if operation.effect is not Effect.READ and attempt.plan is not None:
         check = attempt.plan.check
         message += " The change may have happened or not: check before calling again."
-    return ErrorAnswer(
-        code="internal_error",
-        message=message,
-        **({"check": check} if check else {}),
-        **({"request_id": attempt.api.request_ids[-1]} if attempt.api.request_ids else {}),
-    )
+    answer = ErrorAnswer(code="internal_error", message=message)
+    if check is not None:
+        answer.check = check
+    if attempt.api.request_ids:
+        answer.request_id = attempt.api.request_ids[-1]
+    return answer

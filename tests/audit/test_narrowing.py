@@ -96,7 +96,7 @@ async def test_the_brake_counts_an_hour() -> None:
     brake.take(6)
     time = 1_800
     brake.take(4)
-    with pytest.raises(Refused, match="11 writes within an hour; 10 are allowed .* 10 were made.*31 minutes"):
+    with pytest.raises(Refused, match=r"11 writes within an hour; 10 are allowed .* 10 were made.*31 minutes"):
         brake.take(1)
     time = 3_601
     brake.take(6)

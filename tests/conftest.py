@@ -1,0 +1,36 @@
+"""What the tests of the server share: a small tenant, a server over it, a client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from mcp import Client
+from stage import Stage, connected, small_tenant
+
+from pp_mcp.demo import Tenant
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def tenant() -> Iterator[Tenant]:
+    made = small_tenant()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def stage(tenant: Tenant) -> Stage:
+    """The tenant with words for looking into it, past the API."""
+    return Stage(tenant)
+
+
+@pytest.fixture
+async def client(tenant: Tenant) -> AsyncIterator[Client]:
+    """A client in memory, on the newer protocol, of a server with every toolset."""
+    async with connected(tenant) as found:
+        yield found
