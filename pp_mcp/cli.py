@@ -132,7 +132,7 @@ def demo(api: bool, port: int, demo_db: Path | None, people: int, assignments: i
     "--root", type=click.Path(file_okay=False, exists=True, path_type=Path), default=Path(), help="The checkout."
 )
 def contract(write: bool, check: bool, root: Path) -> None:
-    """Write or check the contract: tools/*.json, tools/README.md and the README's table of tools."""
+    """Write or check the contract: tools/, and what README.md and server.json say of the tools and settings."""
     from pp_mcp import contract as made
 
     if write == check:

@@ -56,6 +56,24 @@ class Reference:
     kind: Kind
 
 
+class _Stages:
+    """The progress of several readings and writings, one after the other, as one that only grows: MCP wants it so."""
+
+    def __init__(self) -> None:
+        self._before = self._last = self._told = 0.0
+
+    def place(self, done: float, total: float) -> tuple[float, float] | None:
+        """How far that is, and of how much; None where it is too little to tell."""
+        if done < self._last:
+            self._before += self._last
+        self._last = done
+        at = self._before + done
+        if at <= self._told or (done < total and at - self._told < total / 100):
+            return None
+        self._told = at
+        return at, self._before + total
+
+
 @dataclass(frozen=True)
 class Call:
     """What one tool call works with."""
@@ -66,11 +84,16 @@ class Call:
     secrets_dir: Path = field(default_factory=Path.cwd)
     """Where a new API token's secret is written, in a file only its owner can read."""
     progress: Callable[[float, float | None, str], Awaitable[None]] | None = None
+    _stages: _Stages = field(default_factory=_Stages, repr=False, compare=False)
 
-    async def report(self, done: float, total: float | None, message: str) -> None:
-        """Tells the client how far the call is; does nothing where it did not ask."""
-        if self.progress is not None:
-            await self.progress(done, total, message)
+    async def report(self, done: float, total: float, message: str) -> None:
+        """Tells the client how far the call is, in steps of a hundredth; does nothing where it did not ask."""
+        if self.progress is not None and (place := self._stages.place(done, total)) is not None:
+            await self.progress(*place, message)
+
+    async def rows_read(self, read: int, total: int) -> None:
+        """Tells the client how many rows of a list are read."""
+        await self.report(read, total, f"{read:,} of {total:,} rows read")
 
 
 @dataclass(frozen=True)

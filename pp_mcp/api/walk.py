@@ -6,15 +6,15 @@ all. A walk sees this by the counts and reads again; if they still move, it says
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-import anyio
 from pydantic import BaseModel
 
 from pp_mcp.api.client import Api
+from pp_mcp.api.workers import WORKERS, for_each
 from pp_mcp.errors import (
     AnswerLost,
     NotFound,
@@ -33,9 +33,6 @@ PAGE_SIZE = 100
 
 RESERVE = 4.0
 """Seconds of a call's budget that are kept for the answer itself."""
-
-WORKERS = 16
-"""Tasks that read pages; how many requests really run at once is the client's limit."""
 
 PASSING = (OutOfTime, RateLimited, ServerFailure, UnexpectedAnswer, AnswerLost, NotReached)
 """Errors that end a reading and not the answer: what was read before them stands."""
@@ -151,7 +148,6 @@ class _Pass(Generic[RowT]):
         self._leave = leave
         self._shifted = False
         self._totals: set[int] = set()
-        self._failures: list[PlusPlusError] = []
         self.seen: set[int] = set()
         self.total = 0
         self.stopped: str | None = None
@@ -180,33 +176,25 @@ class _Pass(Generic[RowT]):
         await self._absorb(first)
         if first.total_pages < 2:
             return
-        numbers = iter(range(2, first.total_pages + 1))
-        async with anyio.create_task_group() as group:
-            for _ in range(min(workers, first.total_pages - 1)):
-                group.start_soon(self._work, numbers, group.cancel_scope)
-        if self._failures:
-            raise self._failures[0]
+        pages = range(2, first.total_pages + 1)
+        await for_each(pages, self._read, workers=min(workers, len(pages)))
 
-    async def _work(self, numbers: Iterator[int], scope: anyio.CancelScope) -> None:
-        for number in numbers:
-            if self.stopped is None and self._api.remaining < self._leave:
-                self.stopped = OUT_OF_TIME
-            if self.stopped is not None:
-                return
-            try:
-                page = await self._page(number, PAGE_SIZE)
-            except PASSING as error:
-                self.stopped = self.stopped or why(error)
-                return
-            except (NotFound, Rejected):
-                # What is left of a page that was there at first: some services answer it empty, others refuse it.
-                self._shifted = True
-            except PlusPlusError as error:
-                self._failures.append(error)
-                scope.cancel()
-                return
-            else:
-                await self._absorb(page)
+    async def _read(self, number: int) -> bool:
+        if self.stopped is None and self._api.remaining < self._leave:
+            self.stopped = OUT_OF_TIME
+        if self.stopped is not None:
+            return False
+        try:
+            page = await self._page(number, PAGE_SIZE)
+        except PASSING as error:
+            self.stopped = self.stopped or why(error)
+            return False
+        except (NotFound, Rejected):
+            # What is left of a page that was there at first: some services answer it empty, others refuse it.
+            self._shifted = True
+        else:
+            await self._absorb(page)
+        return True
 
     async def _absorb(self, page: Page[RowT]) -> None:
         self._totals.add(page.total_count)
@@ -239,14 +227,27 @@ def now() -> str:
     return datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
-async def drain(api: Api, operation: str, model: type[ModelT], *, filters: Filters | None = None) -> list[ModelT]:
-    """All rows of a list, as a list: for sets that are small enough to hold, such as a group's members.
+async def drain(
+    api: Api,
+    operation: str,
+    model: type[ModelT],
+    *,
+    filters: Filters | None = None,
+    keep: Callable[[ModelT], bool] = lambda _: True,
+) -> list[ModelT]:
+    """All rows of a list, or those to `keep`, as a list: for sets that are small enough to hold, such as a group's
+    members.
 
     Raises:
         OutOfTime: not all of them could be read, or they kept moving: a part would be taken for the whole.
     """
     rows: list[ModelT] = []
-    coverage = await walk(api, operation, model, rows.append, rows.clear, filters=filters)
+
+    def take(row: ModelT) -> None:
+        if keep(row):
+            rows.append(row)
+
+    coverage = await walk(api, operation, model, take, rows.clear, filters=filters)
     if not coverage.complete:
         raise OutOfTime(
             f"Only {coverage.rows_read:,} of {coverage.rows_total:,} rows could be read: {coverage.reason}. "

@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-import anyio
-
 from pp_mcp.answers import Outcome, OutcomeStatus
-from pp_mcp.api.walk import RESERVE
+from pp_mcp.api.walk import OUT_OF_TIME, RESERVE
+from pp_mcp.api.workers import for_each
 from pp_mcp.declare import Call
 from pp_mcp.errors import (
     AnswerLost,
@@ -26,15 +25,12 @@ from pp_mcp.errors import (
     ServerFailure,
     Unauthenticated,
 )
-from pp_mcp.text import plural
 
 MOST = 1_000
 """Items one call takes; more are refused with how to split."""
 
 FAILURES_IN_A_ROW = 10
 """Failures of the service, one after another, after which it is left alone."""
-
-WORKERS = 16
 
 ItemT = TypeVar("ItemT")
 
@@ -65,35 +61,31 @@ class Run:
 async def carry_out_all(call: Call, steps: Sequence[Step[ItemT]], deed: Callable[[ItemT], Awaitable[bool]]) -> Run:
     """Does the deed to each item once. `deed` answers whether it changed something.
 
-    Ends early, with a reason, when the token is refused, when the service fails ten times in a row, when the rate limit or
-    the time for one call is used up; items not begun are counted and untouched. An item begun is brought to its end.
+    Ends early, with a reason, when the token is refused, when the service fails ten times in a row, when the rate limit
+    or the time for one call is used up; items not begun are counted and untouched. An item begun is brought to its end.
     """
     run = Run()
-    queue = iter(steps)
     failing = 0
 
-    async def work() -> None:
+    async def work(step: Step[ItemT]) -> bool:
         nonlocal failing
-        for step in queue:
-            if run.stopped is None and call.api.remaining < RESERVE:
-                run.stopped = "the time for one call ran out"
-            if run.stopped is not None:
-                run.not_sent += 1
-                continue
-            outcome, cause = await _one(step, deed)
-            if outcome is None:
-                run.not_sent += 1
-                run.stopped = run.stopped or cause
-                continue
-            run.outcomes.append(outcome)
-            failing = failing + 1 if cause == "service" else 0
-            if failing >= FAILURES_IN_A_ROW:
-                run.stopped = run.stopped or f"PlusPlus failed {FAILURES_IN_A_ROW} times in a row"
-            await call.report(len(run.outcomes), len(steps), f"{len(run.outcomes):,} of {len(steps):,} done")
+        if run.stopped is None and call.api.remaining < RESERVE:
+            run.stopped = OUT_OF_TIME
+        if run.stopped is not None:
+            return False
+        outcome, cause = await _one(step, deed)
+        if outcome is None:
+            run.stopped = run.stopped or cause
+            return False
+        run.outcomes.append(outcome)
+        failing = failing + 1 if cause == "service" else 0
+        if failing >= FAILURES_IN_A_ROW:
+            run.stopped = run.stopped or f"PlusPlus failed {FAILURES_IN_A_ROW} times in a row"
+        await call.report(len(run.outcomes), len(steps), f"{len(run.outcomes):,} of {len(steps):,} done")
+        return True
 
-    async with anyio.create_task_group() as group:
-        for _ in range(min(WORKERS, len(steps))):
-            group.start_soon(work)
+    await for_each(steps, work)
+    run.not_sent = len(steps) - len(run.outcomes)
     return run
 
 
@@ -106,7 +98,7 @@ async def _one(step: Step[ItemT], deed: Callable[[ItemT], Awaitable[bool]]) -> t
     except RateLimited as error:
         return None, f"the rate limit is used up for {error.retry_after:.0f} seconds"
     except OutOfTime:
-        return None, "the time for one call ran out"
+        return None, OUT_OF_TIME
     except AnswerLost as error:
         return _outcome(step, "unknown", f"no readable answer came ({error.detail})"), "service"
     except ServerFailure as error:
@@ -114,8 +106,6 @@ async def _one(step: Step[ItemT], deed: Callable[[ItemT], Awaitable[bool]]) -> t
         return _outcome(step, status, f"PlusPlus failed (HTTP {error.status})"), "service"
     except NotReached as error:
         return _outcome(step, "failed", error.message), "service"
-    except InvalidArgument as error:
-        return _outcome(step, "failed", error.message), "item"
     except PlusPlusError as error:
         return _outcome(step, "failed", error.message), "item"
     return _outcome(step, "succeeded" if changed else "unchanged"), "fine"
@@ -132,9 +122,3 @@ def too_many(count: int, how: str) -> InvalidArgument:
         f"{count:,} are too many for one call; {MOST:,} is the most. Split them: {how}. Nothing was changed.",
         field_errors={},
     )
-
-
-def cost(calls: int, seconds_each: float = 0.3, at_once: int = 8) -> str:
-    """What carrying it out takes, for the preview; an estimate."""
-    seconds = max(1, round(calls * seconds_each / at_once))
-    return f"About {plural(calls, 'request')}, {plural(seconds, 'second')} or more."

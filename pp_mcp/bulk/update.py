@@ -4,77 +4,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from pp_mcp.answers import Json, Named, ToolCall
-from pp_mcp.bulk.assign import EXAMPLES, UNDO_LIMIT, told
-from pp_mcp.bulk.engine import MOST, Step, carry_out_all, cost, too_many
+from pp_mcp.bulk.actions import ACTIONS, Action, ActionName
+from pp_mcp.bulk.choose import Choice, Dates, by_filters, by_ids
+from pp_mcp.bulk.engine import MOST, Step, carry_out_all
+from pp_mcp.bulk.outcome import EXAMPLES, UNDO_LIMIT, UNDO_LIMIT_DATES, Undo, cost, told
 from pp_mcp.declare import UNSET, Call, Effect, Reference, Unset, operation
-from pp_mcp.errors import Conflict, InvalidArgument
+from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError
 from pp_mcp.models import Assignment
-from pp_mcp.operations.assignments import OUTSTANDING, label_of
+from pp_mcp.operations.assignments import label_of
 from pp_mcp.operations.params import DayArg, GroupArg, ItemArg, ManagerArg, OverdueArg, StateArg, UserArg
 from pp_mcp.operations.transitions import ReasonArg
 from pp_mcp.plan import Done, ManyPlan
-from pp_mcp.reports.selection import Selection, read_assignments
+from pp_mcp.reports.aggregate import is_late
+from pp_mcp.reports.selection import Selection
 from pp_mcp.text import listed, plural, word
-
-Action = Literal["set_due_date", "complete", "exempt", "drop", "revert_completion", "revert_exemption"]
 
 AssignmentsArg = Annotated[
     list[Assignment], Reference("assignment"), Field(description="public_ids, max 1000.", max_length=MOST)
 ]
-
 DueDates = dict[str, DayArg | None]
-
-_OPERATIONS = {
-    "complete": "complete_assignment",
-    "exempt": "exempt_assignment",
-    "drop": "drop_assignment",
-    "revert_completion": "revert_completion",
-    "revert_exemption": "revert_exemption",
-}
-
-_FROM = {
-    "set_due_date": OUTSTANDING,
-    "complete": OUTSTANDING,
-    "exempt": OUTSTANDING,
-    "drop": OUTSTANDING,
-    "revert_completion": ("completed",),
-    "revert_exemption": ("exempted",),
-}
-"""States each action works on here; others are left as they are and counted."""
-
-_GOAL = {
-    "complete": ("completed",),
-    "exempt": ("exempted",),
-    "drop": ("dropped",),
-    "revert_completion": OUTSTANDING,
-    "revert_exemption": OUTSTANDING,
-}
-
-_DID = {
-    "set_due_date": "Set the due date of",
-    "complete": "Completed",
-    "exempt": "Exempted",
-    "drop": "Dropped",
-    "revert_completion": "Reopened",
-    "revert_exemption": "Took back the exemption of",
-}
-
-_WARNS = {
-    "drop": "Dropped assignments cannot be brought back; new ones start from zero.",
-    "revert_completion": "Completion dates and scores may be lost.",
-    "complete": "Completing a track does not complete its steps.",
-}
 
 
 @operation(toolset="bulk", title="Change many assignments", effect=Effect.DESTROY)
 async def bulk_update_assignments(
     call: Call,
-    action: Annotated[Action, Field(description="What to do with each.")],
+    action: Annotated[ActionName, Field(description="What to do with each.")],
     assignments: AssignmentsArg | None = None,
     user: UserArg | None = None,
     group: GroupArg | None = None,
@@ -91,85 +50,95 @@ async def bulk_update_assignments(
     | None = None,
     reason: ReasonArg | None = None,
 ) -> ManyPlan:
-    """Extend deadlines, complete, exempt or drop many assignments at once: a list of them, or all that match the filters (a
-    person, group, manager's team, content item, state, overdue). Works on outstanding ones; others are left. Previews how
-    many and whose, then needs confirm_token. For one use update_assignment or its siblings."""
-    dates = _dates(action, assignments, due_date, due_dates)
-    selection = Selection(
-        user=user,
-        manager=manager,
-        group=group,
-        content_item=content_item,
-        filters={"state": state, "is_overdue": is_overdue},
-    )
-    if dates is not None and due_dates is not None:
-        found = await _by_id(call, list(due_dates))
-    else:
-        found = await _chosen(call, assignments, selection)
-    ready, already, cannot = _sorted_out(action, found, dates)
-    if len(ready) > MOST:
-        raise too_many(len(ready), "narrow by user, group, manager or content_item")
+    """Extend deadlines, complete, exempt or drop many assignments at once: a list of them, or all that match the
+    filters (a person, group, manager's team, content item, state, overdue). Works on outstanding ones; others are left.
+    Previews how many and whose, then needs confirm_token. For one use update_assignment or its siblings."""
+    filters = {"state": state, "is_overdue": is_overdue}
+    selection = Selection(user, manager, group, content_item, filters)
+    deed = ACTIONS[action]
+    if reason is not None and action != "drop":
+        raise InvalidArgument("reason goes with action=drop.", field_errors={"reason": ["not for this action"]})
+    dates = _dates(action, due_date, due_dates)
+    choice = Choice(deed, dates)
+    await _choose(call, assignments, due_dates, selection, choice)
+    ready = choice.ready
     before = {one.public_id: one.due_date for one in ready}
-    states_before = {one.public_id: one.state for one in ready}
-    body_date = None if isinstance(due_date, Unset) or due_date is None else due_date.isoformat()
+    states = Counter(one.state for one in ready)
 
     async def apply() -> Done:
         changed: list[str] = []
-        deed = _deed(call, action, dates, reason, changed)
-        run = await carry_out_all(call, [Step(one.public_id, label_of(one), one) for one in ready], deed)
-        did = f"{_DID[action]} {plural(len(changed), 'assignment')}."
-        was = sorted({str(before[one]) for one in changed} if dates else {states_before[one] for one in changed})
-        now = "each its own" if due_dates is not None else body_date
-        changes = {"due_date": [listed(was, 3), now]} if dates else {"state": [listed(was), _GOAL[action][0]]}
-        return told(run, did, len(already), _undo(action, changed, before), changes)
+        do = _deed(call, deed, choice, dates, {"reason": reason} if reason else {}, changed)
+        run = await carry_out_all(call, [Step(one.public_id, label_of(one), one) for one in ready], do)
+        did = f"{deed.did} {plural(len(changed), 'assignment')}."
+        undo = _undo(action, {one: before[one] for one in sorted(changed)})
+        return told(run, did, already=choice.already, undo=undo, changes=changes)
 
-    states = Counter(one.state for one in ready)
-    items = Counter(one.content_item.name for one in ready)
+    changes: dict[str, list[Any]] = {"state": [listed(sorted(states)), *deed.goal[:1]]}
+    to = ""
+    if dates is not None:
+        # A date that is the same for all is so for any id.
+        now = "each its own" if due_dates is not None else dates("")
+        changes = {"due_date": [listed(sorted({word(date) for date in before.values()}), 3), now]}
+        to = ", each to its own" if due_dates is not None else f" to {now or 'none'}"
     people = {one.user.public_id for one in ready}
-    late = sum(bool(one.is_overdue) for one in ready)
+    items = {one.content_item.public_id for one in ready}
+    late = sum(is_late(one, call.today) for one in ready)
+    examples = [label_of(one) for one in ready[:EXAMPLES]]
     effects = [
-        f"Of {plural(len(people), 'person', 'people')}, {plural(len(items), 'content item')}; "
+        f"Of {plural(len(people), 'person', 'people')}, {plural(len(items), 'content item')}: "
         f"{listed([f'{count:,} {word(name)}' for name, count in states.most_common()])}; {late:,} overdue.",
-        f"Among them: {listed([label_of(one) for one in ready], EXAMPLES)}.",
+        f"{'Among them' if len(ready) > EXAMPLES else 'Namely'}: {listed(examples)}.",
     ]
-    if already:
-        effects.append(
-            f"{plural(len(already), 'is', 'are')} so already: left as {'it is' if len(already) == 1 else 'they are'}."
-        )
-    effects += [f"{count:,} cannot: {why}." for why, count in Counter(cannot.values()).most_common(4)]
-    effects += [_WARNS[action]] if action in _WARNS else []
-    effects.append(cost(len(ready)))
-    to = (
-        f" to {due_date.isoformat() if due_date else 'none'}"
-        if not isinstance(due_date, Unset) and dates is not None
-        else ""
-    )
+    if choice.already:
+        effects.append(f"{choice.already:,} {'is' if choice.already == 1 else 'are'} so already: left alone.")
+    effects += [
+        *choice.cannot,
+        *([deed.warning] if deed.warning else []),
+        *cost(len(ready), _undo_limit(action, before)),
+    ]
     return ManyPlan(
-        target=Named(kind="assignments", name=f"{plural(len(found), 'assignment')}{selection.words}"),
-        summary=f"{_VERB[action]} {plural(len(ready), 'assignment')}{selection.words}{to}.",
+        target=Named(kind="assignments", name=f"{plural(choice.total, 'assignment')}{selection.words}"),
+        summary=f"{deed.verb} {selection.counted(len(ready))}{to}.",
         apply=apply,
-        state=sorted([one.public_id, one.state, one.due_date] for one in ready),
+        state=[[one.public_id, one.state, one.due_date] for one in ready],
         effects=effects,
-        irreversible=action in ("drop", "revert_completion"),
+        irreversible=deed.irreversible,
         writes=len(ready),
-        unchanged=None if ready else _nothing(found, already, cannot, selection),
-        check=ToolCall(tool="list_assignments", arguments={}),
+        touches=tuple(one.public_id for one in ready),
+        unchanged=None if ready else choice.nothing(selection),
+        check=_check(selection),
     )
 
 
-_VERB = {
-    "set_due_date": "Set the due date of",
-    "complete": "Complete",
-    "exempt": "Exempt",
-    "drop": "Drop",
-    "revert_completion": "Reopen",
-    "revert_exemption": "Take back the exemption of",
-}
+async def _choose(
+    call: Call,
+    assignments: list[Assignment] | None,
+    due_dates: DueDates | None,
+    selection: Selection,
+    choice: Choice,
+) -> None:
+    """Sorts the assignments that the call names in one of three ways.
+
+    Raises:
+        InvalidArgument: in none, or in more than one, or not all of them could be read.
+    """
+    given = [assignments is not None, due_dates is not None, not selection.is_empty]
+    if sum(given) != 1 or assignments == [] or due_dates == {}:
+        raise InvalidArgument(
+            "Say which, in one way: assignments (at least one), or at least one of user, group, manager, content_item, "
+            "state, is_overdue, or due_dates.",
+            field_errors={"assignments": ["one of assignments, filters, due_dates"]},
+        )
+    if assignments is not None:
+        for one in {one.public_id: one for one in assignments}.values():
+            choice.take(one)
+    elif due_dates is not None:
+        await by_ids(call, list(due_dates), choice)
+    else:
+        await by_filters(call, selection, choice)
 
 
-def _dates(
-    action: str, assignments: list[Assignment] | None, due_date: Any, due_dates: DueDates | None
-) -> Callable[[str], str | None] | None:
+def _dates(action: str, due_date: Any, due_dates: DueDates | None) -> Dates | None:
     """Each assignment's wanted due date; None where the action is another.
 
     Raises:
@@ -183,7 +152,7 @@ def _dates(
                 field_errors={"due_date": ["not for this action"]},
             )
         return None
-    if given == (due_dates is not None) or (due_dates is not None and assignments is not None):
+    if given == (due_dates is not None):
         raise InvalidArgument(
             "set_due_date needs due_date (null removes) with assignments or filters, or due_dates alone.",
             field_errors={"due_date": ["give due_date or due_dates"]},
@@ -195,123 +164,63 @@ def _dates(
     return lambda _: wanted
 
 
-async def _by_id(call: Call, ids: list[str]) -> list[Assignment]:
-    found: list[Assignment] = []
-    run = await carry_out_all(call, [Step(one, one, one) for one in ids], _reader(call, found))
-    if run.stopped or run.of("failed") or run.of("unknown"):
-        bad = [one.public_id for one in run.outcomes if one.status in ("failed", "unknown")]
-        why = run.stopped or f"not found or not readable: {listed(bad, 5)}"
-        raise InvalidArgument(f"Not all assignments could be read ({why}). Nothing was changed.", field_errors={})
-    return found
-
-
-def _reader(call: Call, found: list[Assignment]) -> Callable[[str], Awaitable[bool]]:
-    async def read(public_id: str) -> bool:
-        found.append(await call.api.one("get_assignment", Assignment, public_id))
-        return False
-
-    return read
-
-
-async def _chosen(call: Call, assignments: list[Assignment] | None, selection: Selection) -> list[Assignment]:
-    """The assignments of the list, or those that the filters leave.
-
-    Raises:
-        InvalidArgument: neither is given, or both are, or not all could be read.
-    """
-    if assignments is not None:
-        if not selection.is_empty or not assignments:
-            raise InvalidArgument(
-                "Give assignments, at least one, or filters, not both.", field_errors={"assignments": ["or filters"]}
-            )
-        return list({one.public_id: one for one in assignments}.values())
-    if selection.is_empty:
-        raise InvalidArgument(
-            "Say which: give assignments, or at least one of user, group, manager, content_item, state, is_overdue.",
-            field_errors={"assignments": ["or a filter is required"]},
-        )
-    found: list[Assignment] = []
-    read = await read_assignments(call, selection, found.append, found.clear)
-    if not read.coverage.complete:
-        raise InvalidArgument(
-            f"Not all of them could be read ({read.coverage.reason}). Nothing was changed; narrow the filters.",
-            field_errors={},
-        )
-    return found
-
-
-def _sorted_out(
-    action: str, found: list[Assignment], dates: Callable[[str], str | None] | None
-) -> tuple[list[Assignment], list[Assignment], dict[str, str]]:
-    """Which to act on, which are so already, and for which it cannot be done, with why."""
-    ready: list[Assignment] = []
-    already: list[Assignment] = []
-    cannot: dict[str, str] = {}
-    for one in sorted(found, key=lambda assignment: assignment.public_id):
-        if (dates is not None and one.state in OUTSTANDING and one.due_date == dates(one.public_id)) or (dates is None and one.state in _GOAL[action]):
-            already.append(one)
-        elif one.state not in _FROM[action]:
-            cannot[one.public_id] = word(one.state)
-        elif dates is not None and one.content_item.content_type == "event":
-            cannot[one.public_id] = "its dates are managed by the event"
-        else:
-            ready.append(one)
-    return ready, already, cannot
+class NotTaken(PlusPlusError):
+    """The API accepted a change and answers as if there had been none."""
 
 
 def _deed(
-    call: Call, action: str, dates: Callable[[str], str | None] | None, reason: str | None, changed: list[str]
+    call: Call, action: Action, choice: Choice, dates: Dates | None, extra: Json, changed: list[str]
 ) -> Callable[[Assignment], Awaitable[bool]]:
-    async def deed(assignment: Assignment) -> bool:
+    """Does the action to one assignment, and notes it in `changed` if that changed anything."""
+
+    async def do(assignment: Assignment) -> bool:
         key = assignment.public_id
-        if dates is not None:
-            body: Json = {"due_date": dates(key)}
-            after = (await call.api.write("update_assignment", Assignment, body, public_id=key)).value
-            took = after.due_date == body["due_date"]
-        else:
-            body = {"reason": reason} if action == "drop" and reason else {}
-            after = (await call.api.write(_OPERATIONS[action], Assignment, body, public_id=key)).value
-            took = after.state in _GOAL[action]
-        if not took:
-            raise Conflict(
-                f"PlusPlus answered, but it is {word(after.state)}, due {word(after.due_date)}",
-                status=200,
-                operation=action,
-                method="POST",
-            )
+        body: Json = extra if dates is None else {"due_date": dates(key)}
+        try:
+            after = (await call.api.write(action.operation, Assignment, body, public_id=key)).value
+        except Conflict:
+            # Somebody else may have done the same meanwhile.
+            if choice.is_so(await call.api.one("get_assignment", Assignment, key)):
+                return False
+            raise
+        if not choice.is_so(after):
+            raise NotTaken(f"PlusPlus answered, but it is {word(after.state)}, due {word(after.due_date)}")
         changed.append(key)
         return True
 
-    return deed
+    return do
 
 
-def _undo(action: str, changed: list[str], before: dict[str, str | None]) -> tuple[ToolCall | None, str | None]:
-    """The call that sets back what was changed, and nothing else."""
-    if not changed:
-        return None, None
-    if action == "drop":
-        return None, "The API has no un-drop; bulk_assign_content makes new assignments."
-    if action == "revert_completion":
-        return None, "Completing again would set today's date and no score."
-    if len(changed) > UNDO_LIMIT:
-        return None, f"Undoing it takes a list of {len(changed):,} assignments, too long for one answer."
-    tool = "bulk_update_assignments"
-    if action == "set_due_date":
-        own = {key: before[key] for key in sorted(changed)}
-        if len(set(own.values())) == 1:
-            one = next(iter(own.values()))
-            return ToolCall(tool=tool, arguments={"action": action, "assignments": list(own), "due_date": one}), None
-        if len(own) > UNDO_LIMIT // 2:
-            return None, f"The {len(own):,} due dates from before differ, too many for one answer."
-        return ToolCall(tool=tool, arguments={"action": action, "due_dates": own}), None
-    reverse = {"complete": "revert_completion", "exempt": "revert_exemption", "revert_exemption": "exempt"}[action]
-    note = "Progress from before may not come back." if action == "complete" else None
-    return ToolCall(tool=tool, arguments={"action": reverse, "assignments": sorted(changed)}), note
+def _undo(action: ActionName, before: dict[str, str | None]) -> Undo:
+    """The call that sets back what was changed, and nothing else. `before`: the due dates of what was changed."""
+    deed = ACTIONS[action]
+    if not before or deed.undone_by is None:
+        return None, deed.undo_note if before else None
+    if len(before) > (_undo_limit(action, before) or 0):
+        return None, f"Undoing it takes a list of {len(before):,} assignments, too long for one answer."
+    arguments: Json = {"action": deed.undone_by}
+    dates = set(before.values())
+    if action != "set_due_date":
+        arguments["assignments"] = list(before)
+    elif len(dates) == 1:
+        arguments |= {"assignments": list(before), "due_date": dates.pop()}
+    else:
+        arguments["due_dates"] = before
+    return ToolCall(tool="bulk_update_assignments", arguments=arguments), deed.undo_note
 
 
-def _nothing(found: list[Assignment], already: list[Assignment], cannot: dict[str, str], selection: Selection) -> str:
-    if not found:
-        return f"No assignments{selection.words}."
-    whys = listed([f"{count:,} {why}" for why, count in Counter(cannot.values()).most_common(4)])
-    parts = [f"{len(already):,} so already" if already else "", f"not possible for {whys}" if whys else ""]
-    return f"Nothing to do for {plural(len(found), 'assignment')}{selection.words}: {listed([part for part in parts if part])}."
+def _undo_limit(action: ActionName, before: dict[str, str | None]) -> int | None:
+    """How many assignments the undo call can hold; none where there is no such call."""
+    if ACTIONS[action].undone_by is None:
+        return None
+    return UNDO_LIMIT_DATES if action == "set_due_date" and len(set(before.values())) > 1 else UNDO_LIMIT
+
+
+def _check(selection: Selection) -> ToolCall:
+    """The list that shows how far a run without an answer came, as near as a list can."""
+    arguments: Json = {name: value for name, value in selection.filters.items() if value is not None}
+    for name in ("user", "content_item"):
+        thing = getattr(selection, name)
+        if thing is not None:
+            arguments[name] = thing.public_id
+    return ToolCall(tool="list_assignments", arguments=arguments)

@@ -13,6 +13,9 @@ from pp_mcp.text import listed, plural, quoted, word
 BATCH = 100
 """Items a request, the API's maximum (documented)."""
 
+UNDO_LIMIT = 800
+"""Items that fit, as ids, into an undo call within an answer's size."""
+
 NAMED_LIMIT = 25
 
 
@@ -69,7 +72,10 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
         return Done(
             summary=summary,
             changes={"is_archived": [not archive, archive]} if moved else {},
-            undo=ToolCall(tool=undo, arguments={"items": moved}) if moved else None,
+            undo=ToolCall(tool=undo, arguments={"items": moved}) if 0 < len(moved) <= UNDO_LIMIT else None,
+            undo_note=f"Undoing it takes a list of {len(moved):,} items, too long for one answer: use your own list."
+            if len(moved) > UNDO_LIMIT
+            else None,
             outcomes=outcomes,
         )
 
@@ -93,6 +99,7 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
             ),
         ],
         writes=len(moving),
+        touches=tuple(item.public_id for item in once),
         unchanged=None if moving else nothing_to_do,
         check=ToolCall(tool="search_content", arguments={"is_archived": archive}),
     )

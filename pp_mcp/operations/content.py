@@ -144,7 +144,7 @@ async def update_content_item(
         return _comparable(written.value)
 
     def shown(field: str, value: Any) -> Any:
-        return [names.get(one, one) for one in value] if field == "groups" else value
+        return [names.get(one, one) for one in value] if field == "groups" and value is not None else value
 
     return update_plan(
         target=target_of(content_item),
@@ -164,7 +164,8 @@ def _comparable(item: ContentItem) -> dict[str, Any]:
     return {
         "name": item.name,
         "is_hidden": item.is_hidden,
-        "groups": sorted(group.public_id for group in item.groups or []),
+        # Not said is not the same as open to everyone.
+        "groups": None if item.groups is None else sorted(group.public_id for group in item.groups),
     }
 
 

@@ -10,9 +10,9 @@ from pydantic import Field
 from pp_mcp.answers import Named, ToolCall
 from pp_mcp.api.walk import drain
 from pp_mcp.declare import Call, Effect, operation
-from pp_mcp.errors import AnswerLost, InvalidArgument, PlusPlusError
+from pp_mcp.errors import AnswerLost, PlusPlusError
 from pp_mcp.models import Group, User
-from pp_mcp.operations.params import GroupArg, MembersArg
+from pp_mcp.operations.params import GroupArg, MembersArg, SomeMembersArg
 from pp_mcp.plan import Done, Plan
 from pp_mcp.text import listed, neutralise, person, plural, quoted, share
 
@@ -29,11 +29,10 @@ _SYNCED = (
 
 
 @operation(toolset="groups", title="Add people to a group", effect=Effect.ADD)
-async def add_group_members(call: Call, group: GroupArg, members: MembersArg) -> Plan:
+async def add_group_members(call: Call, group: GroupArg, members: SomeMembersArg) -> Plan:
     """Put people into a group; who is in already stays. Says how many are new. Members get the content and rules of the
     group. To make the group match a list exactly use replace_group_members. Groups kept by a rule or another system are
     rebuilt every night."""
-    _some(members)
     roster = await _roster(call, group)
     new = [user for user in _once(members) if user.public_id not in roster]
     note = _synced(group)
@@ -58,11 +57,10 @@ async def add_group_members(call: Call, group: GroupArg, members: MembersArg) ->
 
 
 @operation(toolset="groups", title="Remove people from a group", effect=Effect.DESTROY)
-async def remove_group_members(call: Call, group: GroupArg, members: MembersArg) -> Plan:
+async def remove_group_members(call: Call, group: GroupArg, members: SomeMembersArg) -> Plan:
     """Take people out of a group (leavers, movers): previews who, then needs confirm_token. They lose what the group
     gives access to; their assignments stay. To deactivate a leaver altogether use update_user. Can be undone with
     add_group_members."""
-    _some(members)
     roster = await _roster(call, group)
     leaving = [user for user in _once(members) if user.public_id in roster]
 
@@ -177,11 +175,6 @@ async def _write(call: Call, group: Group, operation_name: str, body: Mapping[st
 async def _roster(call: Call, group: Group) -> dict[str, User]:
     people = await drain(call.api, "list_users", User, filters={"group": group.public_id})
     return {user.public_id: user for user in people}
-
-
-def _some(members: list[User]) -> None:
-    if not members:
-        raise InvalidArgument("members is empty: name at least one person.", field_errors={"members": ["is empty"]})
 
 
 def _once(members: list[User]) -> list[User]:

@@ -29,6 +29,11 @@ MembersArg = Annotated[
     Reference("user"),
     Field(description="E-mails, public_ids or full names, max 1000.", max_length=1000),
 ]
+SomeMembersArg = Annotated[
+    list[User],
+    Reference("user"),
+    Field(description="E-mails, public_ids or full names, max 1000.", min_length=1, max_length=1000),
+]
 ItemsArg = Annotated[
     list[ContentItem],
     Reference("content_item"),

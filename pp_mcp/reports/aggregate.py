@@ -2,72 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import heapq
+from array import array
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, NamedTuple
 
-from pp_mcp.models import Assignment, User
+from pp_mcp.models import Assignment
+from pp_mcp.operations.assignments import OUTSTANDING
+from pp_mcp.reports.people import NOT_KNOWN, People
+from pp_mcp.text import quoted, word
 
 STATES = ("not_started", "in_progress", "completed", "dropped", "exempted")
 """Known states, in the order they are counted; any other counts as `other`."""
 
 _COLUMNS = (*STATES, "other", "overdue")
+_WIDTH = len(_COLUMNS)
 
 Key = tuple[str, ...]
+
+
+def is_late(assignment: Assignment, today: date) -> bool:
+    """Overdue, as the API says; where it does not say, outstanding and due before today."""
+    if assignment.is_overdue is not None:
+        return assignment.is_overdue
+    return assignment.state in OUTSTANDING and "" < (assignment.due_date or "") < today.isoformat()
 
 
 class Counts:
     """Assignments of one group, by state."""
 
-    __slots__ = ("_numbers",)
+    __slots__ = ("numbers",)
 
-    def __init__(self) -> None:
-        self._numbers = [0] * len(_COLUMNS)
+    def __init__(self, numbers: list[int] | None = None) -> None:
+        self.numbers = numbers or [0] * _WIDTH
 
-    def add(self, assignment: Assignment) -> None:
+    def add(self, assignment: Assignment, late: bool) -> None:
         """Counts one assignment."""
-        state = assignment.state
-        self._numbers[STATES.index(state) if state in STATES else len(STATES)] += 1
-        if assignment.is_overdue:
-            self._numbers[-1] += 1
+        self.numbers[_column(assignment)] += 1
+        self.numbers[-1] += late
 
-    def merge(self, other: Counts) -> None:
-        """Adds what another group counted."""
-        self._numbers = [mine + theirs for mine, theirs in zip(self._numbers, other._numbers, strict=True)]
+    def minus(self, others: list[Counts]) -> Counts:
+        """What is left without these."""
+        return Counts([mine - sum(other.numbers[at] for other in others) for at, mine in enumerate(self.numbers)])
 
     @property
     def total(self) -> int:
-        return sum(self._numbers[:-1])
+        return sum(self.numbers[:-1])
 
     @property
     def overdue(self) -> int:
-        return self._numbers[-1]
+        return self.numbers[-1]
 
     @property
     def completed(self) -> int:
-        return self._numbers[2]
+        return self.numbers[2]
 
     @property
     def outstanding(self) -> int:
         """Not started or in progress."""
-        return self._numbers[0] + self._numbers[1]
+        return self.numbers[0] + self.numbers[1]
+
+    @property
+    def counted(self) -> int:
+        """All that a completion rate is of: neither dropped nor exempted."""
+        return self.total - self.numbers[3] - self.numbers[4]
 
     @property
     def rate(self) -> float | None:
         """Completed ÷ (all - dropped - exempted), to three digits; None where nothing is left to divide by."""
-        counted = self.total - self._numbers[3] - self._numbers[4]
-        return round(self.completed / counted, 3) if counted else None
+        return round(self.completed / self.counted, 3) if self.counted else None
 
     def columns(self, *, rates: bool, zeros: bool = False) -> dict[str, Any]:
-        """The counts as an answer names them; the rate only where everything was read. `zeros`: the rarer states too where
-        there are none."""
+        """The counts as an answer names them, with the rate only where it means something. `zeros`: the rarer states
+        too where there are none."""
         shown: dict[str, Any] = {
             "total": self.total,
             "completed": self.completed,
             "outstanding": self.outstanding,
             "overdue": self.overdue,
         }
-        for name, number in zip(("dropped", "exempted", "other"), self._numbers[3:6], strict=True):
+        for name, number in zip(("dropped", "exempted", "other"), self.numbers[3:6], strict=True):
             if number or zeros:
                 shown[name] = number
         if rates:
@@ -76,79 +91,147 @@ class Counts:
 
     def states(self) -> dict[str, int]:
         """Every state that occurs, with its count."""
-        return {name: number for name, number in zip(_COLUMNS[:-1], self._numbers, strict=False) if number}
+        return {name: number for name, number in zip(_COLUMNS[:-1], self.numbers, strict=False) if number}
 
 
-@dataclass
-class Labels:
-    """What people and content items are called, as seen while reading."""
+def _column(assignment: Assignment) -> int:
+    return STATES.index(assignment.state) if assignment.state in STATES else len(STATES)
 
-    people: dict[str, tuple[str, str | None]] = field(default_factory=dict[str, "tuple[str, str | None]"])
-    items: dict[str, str] = field(default_factory=dict[str, str])
+
+class Group(NamedTuple):
+    """The assignments that share the values of the dimensions."""
+
+    key: Key
+    counts: Counts
 
 
 class Groups:
-    """Assignments counted by one or more dimensions.
+    """Assignments counted by one to three dimensions.
 
-    `managers` is each person's manager (id, name, e-mail), needed where `manager` is among the dimensions.
+    There may be nearly as many groups as rows (people by content items), so a group is one number that packs its
+    values, and seven in an array. `people` says who reports to whom, needed where `manager` is among the dimensions.
     """
 
-    def __init__(self, dimensions: list[str], managers: Mapping[str, User] | None = None) -> None:
+    def __init__(self, dimensions: list[str], today: date, people: People | None = None) -> None:
         self.dimensions = dimensions
-        self.labels = Labels()
+        self.people = people or People()
         self.totals = Counts()
-        self.groups: dict[Key, Counts] = {}
-        self.profiles = managers or {}
+        self._today = today
+        self._names: dict[str, tuple[str, str | None]] = {}
+        self._numbered: dict[str, int] = {}
+        self._values: list[str] = []
+        self._at: dict[int, int] = {}
+        self._counts = array("L")
+
+    def __len__(self) -> int:
+        return len(self._at)
 
     def restart(self) -> None:
         """Forgets what was counted."""
         self.totals = Counts()
-        self.groups = {}
+        self._at.clear()
+        self._counts = array("L")
 
     def add(self, assignment: Assignment) -> None:
         """Counts one assignment."""
-        self.totals.add(assignment)
-        key = tuple(self._value(dimension, assignment) for dimension in self.dimensions)
-        counts = self.groups.get(key)
-        if counts is None:
-            counts = self.groups[key] = Counts()
-        counts.add(assignment)
+        late = is_late(assignment, self._today)
+        self.totals.add(assignment, late)
+        packed = 0
+        for dimension in self.dimensions:
+            packed = packed << 32 | self._number(self._value(dimension, assignment))
+        at = self._at.get(packed)
+        if at is None:
+            at = self._at[packed] = len(self._counts)
+            self._counts.extend([0] * _WIDTH)
+        self._counts[at + _column(assignment)] += 1
+        self._counts[at + _WIDTH - 1] += late
+
+    def _number(self, value: str) -> int:
+        number = self._numbered.get(value)
+        if number is None:
+            number = self._numbered[value] = len(self._values)
+            self._values.append(value)
+        return number
 
     def _value(self, dimension: str, assignment: Assignment) -> str:
-        if dimension == "user":
-            self.labels.people[assignment.user.public_id] = (assignment.user.name, assignment.user.email)
-            return assignment.user.public_id
-        if dimension == "manager":
-            profile = self.profiles.get(assignment.user.public_id)
-            if profile is None or profile.manager is None:
-                return ""
-            self.labels.people[profile.manager.public_id] = (profile.manager.name, profile.manager.email)
-            return profile.manager.public_id
-        if dimension == "content_item":
-            self.labels.items[assignment.content_item.public_id] = assignment.content_item.name
-            return assignment.content_item.public_id
-        if dimension == "content_type":
-            return assignment.content_item.content_type or ""
-        if dimension == "state":
-            return assignment.state
-        return (assignment.due_date or "")[:7]
+        match dimension:
+            case "user":
+                return self._named(assignment.user.public_id, assignment.user.name, assignment.user.email)
+            case "manager":
+                manager = self.people.manager_of(assignment.user.public_id)
+                if manager is None or isinstance(manager, str):
+                    return manager or ""
+                return self._named(manager.public_id, manager.name, manager.email)
+            case "content_item":
+                return self._named(assignment.content_item.public_id, assignment.content_item.name, None)
+            case "content_type":
+                return assignment.content_item.content_type
+            case "state":
+                return assignment.state
+            case _:
+                return (assignment.due_date or "")[:7]
 
-    def ordered(self) -> list[tuple[Key, Counts]]:
-        """Most overdue first, then the largest; ties by key, so that two answers are alike."""
-        return sorted(self.groups.items(), key=lambda pair: (-pair[1].overdue, -pair[1].total, pair[0]))
+    def _named(self, public_id: str, name: str, email: str | None) -> str:
+        if public_id not in self._names:
+            self._names[public_id] = (name, email)
+        return public_id
+
+    def top(self, count: int) -> list[Group]:
+        """The first groups: the most overdue, then the largest; ties by key, so that two answers are alike."""
+        return heapq.nsmallest(count, self._groups(), key=_rank)
+
+    def all(self) -> list[Group]:
+        """Every group, in the same order."""
+        return sorted(self._groups(), key=_rank)
+
+    def _groups(self) -> Iterator[Group]:
+        for packed, at in self._at.items():
+            numbers = [packed >> 32 * place & 0xFFFFFFFF for place in reversed(range(len(self.dimensions)))]
+            key = tuple(self._values[number] for number in numbers)
+            yield Group(key, Counts(self._counts[at : at + _WIDTH].tolist()))
 
     def named(self, key: Key) -> dict[str, Any]:
-        """A group's key in words and ids."""
+        """A group's key in words, and in what calls take: e-mails, and the ids of content items."""
         row: dict[str, Any] = {}
         for dimension, value in zip(self.dimensions, key, strict=True):
             if dimension in ("user", "manager"):
-                name, email = self.labels.people.get(value, ("none", None))
-                row[dimension] = name if value else "none"
-                if value:
-                    row[f"{dimension}_email"] = email
+                name, email = self._names.get(value, (value or "none", None))
+                row[dimension] = name or email or value
+                row[f"{dimension}_email"] = email
+                if email is None and value in self._names:
+                    row[f"{dimension}_id"] = value
             elif dimension == "content_item":
-                row[dimension] = self.labels.items.get(value, value)
+                row[dimension] = self._names[value][0] or value
                 row["content_item_id"] = value
             else:
                 row[dimension] = value or "none"
         return row
+
+    def phrase(self, key: Key) -> tuple[str, str]:
+        """A group in a sentence about overdue assignments: a preposition, and who or what."""
+        row = self.named(key)
+        dimension, value = self.dimensions[0], key[0]
+        if dimension == "manager" and value in ("", *NOT_KNOWN):
+            return "", "people without a manager" if not value else f"people whose manager is {value}"
+        if dimension == "due_month" and not value:
+            return "", "those without a due date"
+        labels = [quoted(row[name]) if name in _NAMES else word(row[name]) for name in self.dimensions]
+        return _BEFORE[dimension], " / ".join(labels)
+
+
+_NAMES = frozenset({"user", "manager", "content_item"})
+"""Dimensions whose values are texts of the tenant, not words of the API."""
+
+
+_BEFORE = {
+    "user": "for",
+    "manager": "under",
+    "content_item": "of",
+    "content_type": "of type",
+    "state": "in state",
+    "due_month": "due in",
+}
+
+
+def _rank(group: Group) -> tuple[int, int, Key]:
+    return -group.counts.overdue, -group.counts.total, group.key

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+import heapq
+from dataclasses import replace
+from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from pp_mcp.api.walk import Coverage, walk
 from pp_mcp.declare import Call, Effect, operation
-from pp_mcp.models import Assignment, ContentItem, Group
+from pp_mcp.models import ContentItem, Group
 from pp_mcp.operations.lists import scope_of
 from pp_mcp.operations.params import ChannelArg, ContentType, GroupArg
-from pp_mcp.reports.answers import ReportAnswer, caution, coverage_answer
-from pp_mcp.reports.assignments import TopArg
-from pp_mcp.reports.selection import WORKERS, progress_of
+from pp_mcp.reports.answers import ReportAnswer, Table, TopArg, caution, coverage_answer, first_rows
+from pp_mcp.reports.completions import Finished, last_finished
 from pp_mcp.text import listed, plural
 
 LOW_RATING = 3.0
@@ -34,35 +34,57 @@ async def report_content(
     stale_days: Annotated[int, Field(ge=1, le=3650, description="Days that make stale.")] = 365,
     top: TopArg = 15,
 ) -> ReportAnswer:
-    """Check the health of the catalogue over all its pages: what was never assigned, what nobody finished in stale_days,
-    what is rated below 3, stale (not changed in stale_days), archived or hidden; findings are of items not archived. To
-    find single items use search_content; to take them out of use archive_content_items."""
-    checked, coverage, how = await check_catalogue(call, content_type, channel, group, stale_days)
-    flagged = checked.flagged()
-    rows = [checked.row(item) for item in flagged[:top]]
-    if len(flagged) > top:
-        rows.append({"name": f"({len(flagged) - top:,} more)", "findings": checked.counted(flagged[top:])})
-    scope = scope_of(for_the_group=group.name if group else None)
-    kinds = f" ({listed(list(content_type))})" if content_type else ""
-    counts = checked.counted(checked.live)
-    noted = [f"{counts[name]:,} {_WORDS[name].format(days=stale_days)}" for name in FINDINGS if counts[name]]
-    summary = (
-        f"{caution(coverage)}{plural(checked.total, 'content item')}{kinds}{scope}: {len(checked.live):,} in use, "
-        f"{checked.archived:,} archived, {checked.hidden:,} hidden. "
-    )
-    summary += f"Of those in use {listed(noted, 6)}." if noted else "Nothing stands out among those in use."
+    """Check the health of the catalogue over all its pages: what was never assigned, what nobody finished in
+    stale_days, what is rated below 3, stale (not changed in stale_days), archived or hidden; findings are of items not
+    archived. To find single items use search_content; to take them out of use archive_content_items."""
+    catalogue, coverage, how = await _check(call, content_type, channel, group, stale_days)
+    counts = catalogue.counted()
+    first = catalogue.flagged(top)
+    rows = first_rows([catalogue.row(item) for item in first], top)
+    if catalogue.with_findings > len(rows):
+        shown = catalogue.counted(first[: len(rows)])
+        rest = {name: counts[name] - shown[name] for name in FINDINGS if counts[name] > shown[name]}
+        rows.append({"name": f"({catalogue.with_findings - len(rows):,} more)", **rest})
     return ReportAnswer(
-        summary=summary,
+        summary=_summary(catalogue, coverage, content_type, group, stale_days),
         rows=rows,
         totals={
-            "total": checked.total,
-            "in_use": len(checked.live),
-            "archived": checked.archived,
-            "hidden": checked.hidden,
+            "total": catalogue.total,
+            "in_use": len(catalogue.live),
+            "archived": catalogue.archived,
+            "hidden": catalogue.hidden,
+            "with_findings": catalogue.with_findings,
             **counts,
         },
         coverage=coverage_answer(coverage, how),
     )
+
+
+async def content_table(call: Call, values: dict[str, Any]) -> Table:
+    """Every item with findings, of the report that these arguments ask for; for the CSV."""
+    catalogue, coverage, _ = await _check(
+        call, values["content_type"], values["channel"], values["group"], values["stale_days"]
+    )
+    header = ["public_id", "name", "content_type", "findings", "total_assignments", "completed_assignments_count"]
+    header += ["last_finished", "avg_feedback_rating", "created", "modified"]
+    rows = (catalogue.row(item) for item in catalogue.flagged(catalogue.with_findings))
+    return Table(header, rows, coverage)
+
+
+def _summary(
+    catalogue: Catalogue, coverage: Coverage, content_type: list[Any] | None, group: Group | None, stale_days: int
+) -> str:
+    counts = catalogue.counted()
+    kinds = f" ({listed(list(content_type))})" if content_type else ""
+    scope = scope_of(for_the_group=group.name if group else None)
+    said = f"{caution(coverage)}{plural(catalogue.total, 'content item')}{kinds}{scope}"
+    if not catalogue.total:
+        return f"{caution(coverage)}No content items{kinds}{scope}{'' if coverage.complete else ' among those'}."
+    said += f": {len(catalogue.live):,} in use, {catalogue.archived:,} archived, {catalogue.hidden:,} hidden."
+    noted = [f"{counts[name]:,} {_WORDS[name].format(days=stale_days)}" for name in FINDINGS if counts[name]]
+    if noted:
+        return f"{said} Of those in use: {'; '.join(noted)}."
+    return f"{said} Nothing stands out among those in use{'' if coverage.complete else ', as far as was read'}."
 
 
 _WORDS = {
@@ -73,129 +95,103 @@ _WORDS = {
 }
 
 
-@dataclass
 class Catalogue:
-    """Content items as a check found them."""
+    """Content items as a check found them. `since` is the day before which a change or completion is long ago."""
 
-    since: date
-    live: list[ContentItem] = field(default_factory=list[ContentItem])
-    """Items that are not archived."""
-    archived: int = 0
-    hidden: int = 0
-    last_finished: dict[str, str] = field(default_factory=dict[str, str])
-    """When somebody last completed an item, by its id; ISO 8601."""
-    knows_finished: bool = True
+    def __init__(self, since: str) -> None:
+        self.since = since
+        self.live: list[ContentItem] = []
+        self.archived = 0
+        self.hidden = 0
+        self.finished = Finished(since)
 
     @property
     def total(self) -> int:
         return len(self.live) + self.archived
 
+    @property
+    def with_findings(self) -> int:
+        """How many items have a finding."""
+        return sum(bool(self.findings(item)) for item in self.live)
+
     def take(self, item: ContentItem) -> None:
         """Counts one item."""
-        if item.is_hidden:
-            self.hidden += 1
+        self.hidden += item.is_hidden is True
         if item.is_archived:
             self.archived += 1
         else:
-            self.live.append(item)
+            # A description may be long, and nothing here looks at it.
+            self.live.append(item.model_copy(update={"description": None}))
 
     def restart(self) -> None:
         """Forgets the items."""
         self.live, self.archived, self.hidden = [], 0, 0
 
-    def finished(self, assignment: Assignment) -> None:
-        """Notes when an item was last completed."""
-        when = assignment.completed_datetime or ""
-        item = assignment.content_item.public_id
-        if when > self.last_finished.get(item, ""):
-            self.last_finished[item] = when
-
     def findings(self, item: ContentItem) -> list[str]:
-        """What is wrong with an item, of `FINDINGS`."""
-        since = self.since.isoformat()
+        """What is wrong with an item, of `FINDINGS`, as far as it is known."""
         found: list[str] = []
-        if not item.total_assignments:
+        if item.total_assignments == 0:
             found.append("never_assigned")
-        elif self.knows_finished and self.last_finished.get(item.public_id, "")[:10] < since:
+        elif self.finished.nobody_since(item):
             found.append("nobody_finished")
         if item.avg_feedback_rating is not None and item.avg_feedback_rating < LOW_RATING:
             found.append("low_rated")
-        if item.modified and item.modified[:10] < since:
+        if item.modified and item.modified[:10] < self.since:
             found.append("stale")
         return found
 
-    def counted(self, items: list[ContentItem]) -> dict[str, int]:
-        """How many items have each finding."""
-        counts = dict.fromkeys(FINDINGS, 0)
-        for item in items:
+    def counted(self, items: list[ContentItem] | None = None) -> dict[str, int]:
+        """How many of the items, or of all in use, have each finding."""
+        counts: dict[str, int] = dict.fromkeys(FINDINGS, 0)
+        for item in self.live if items is None else items:
             for finding in self.findings(item):
                 counts[finding] += 1
         return counts
 
-    def flagged(self) -> list[ContentItem]:
-        """Items with findings: most findings first, then the most assigned."""
-        found = [(item, len(self.findings(item))) for item in self.live]
-        return [
-            item
-            for item, count in sorted(
-                found, key=lambda pair: (-pair[1], -(pair[0].total_assignments or 0), pair[0].public_id)
-            )
-            if count
-        ]
+    def flagged(self, most: int) -> list[ContentItem]:
+        """The first items with findings: most findings first, then the most assigned."""
 
-    def row(self, item: ContentItem) -> dict[str, object]:
+        def rank(item: ContentItem) -> tuple[int, int, str]:
+            return -len(self.findings(item)), -(item.total_assignments or 0), item.public_id
+
+        return heapq.nsmallest(most, (item for item in self.live if self.findings(item)), key=rank)
+
+    def row(self, item: ContentItem) -> dict[str, Any]:
         """An item as a row."""
-        row: dict[str, object] = {
+        created = (item.created or "")[:10]
+        row: dict[str, Any] = {
             "public_id": item.public_id,
             "name": item.name,
             "content_type": item.content_type,
             "findings": self.findings(item),
             "total_assignments": item.total_assignments,
             "completed_assignments_count": item.completed_assignments_count,
-            "last_finished": self.last_finished.get(item.public_id, "")[:10] or None,
+            "last_finished": self.finished.latest.get(item.public_id, "")[:10] or None,
             "avg_feedback_rating": item.avg_feedback_rating,
+            # Said of new ones alone: that nobody finished them yet is no wonder.
+            "created": created if created >= self.since else None,
             "modified": (item.modified or "")[:10] or None,
         }
         return {name: value for name, value in row.items() if value is not None}
 
 
-async def check_catalogue(
+async def _check(
     call: Call, content_type: list[Any] | None, channel: str | None, group: Group | None, stale_days: int
 ) -> tuple[Catalogue, Coverage, str]:
-    """Reads the content items, and the completed assignments that show when each was last finished."""
-    catalogue = Catalogue(since=call.today - timedelta(days=stale_days))
-    filters = {"content_type": content_type, "channel": channel, "group": group.public_id if group else None}
-    items = await walk(
+    """Reads the content items, and when those in use were last finished."""
+    catalogue = Catalogue((call.today - timedelta(days=stale_days)).isoformat())
+    coverage = await walk(
         call.api,
         "list_content_items",
         ContentItem,
         catalogue.take,
         catalogue.restart,
-        filters=filters,
-        workers=WORKERS,
-        progress=progress_of(call),
+        filters={"content_type": content_type, "channel": channel, "group": group.public_id if group else None},
+        progress=call.rows_read,
     )
-    done = await walk(
-        call.api,
-        "list_assignments",
-        Assignment,
-        catalogue.finished,
-        catalogue.last_finished.clear,
-        filters={
-            "state": "completed",
-            "content_type": content_type[0] if content_type and len(content_type) == 1 else None,
-        },
-        workers=WORKERS,
-        progress=progress_of(call),
-    )
-    catalogue.knows_finished = done.complete
-    how = f"one pass over {plural(items.rows_read, 'content item')} and one over {plural(done.rows_read, 'completion')}"
-    reason = items.reason or (f"completions: {done.reason}" if done.reason else None)
-    both = Coverage(
-        complete=items.complete and done.complete,
-        rows_read=items.rows_read + done.rows_read,
-        rows_total=items.rows_total + done.rows_total,
-        as_of=items.as_of,
-        reason=reason,
-    )
-    return catalogue, both, how
+    assigned = [item for item in catalogue.live if item.total_assignments != 0]
+    catalogue.finished = await last_finished(call, assigned, catalogue.since)
+    if catalogue.finished.reason is not None:
+        coverage = replace(coverage, complete=False, reason=coverage.reason or catalogue.finished.reason)
+    how = f"one pass over {plural(coverage.rows_read, 'content item')}, {catalogue.finished.how}"
+    return catalogue, coverage, how

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -13,15 +12,13 @@ from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Enrollment
 from pp_mcp.operations.lists import scope_of
 from pp_mcp.operations.params import EventArg, FromArg, UntilArg, UserArg
-from pp_mcp.reports.answers import ReportAnswer, caution, coverage_answer
-from pp_mcp.reports.assignments import TopArg
-from pp_mcp.reports.selection import WORKERS, progress_of
-from pp_mcp.text import listed, person, plural, quoted, word
+from pp_mcp.reports.answers import ReportAnswer, Table, TopArg, caution, coverage_answer, first_rows, percent
+from pp_mcp.text import listed, person, plural, word
 
 Dimension = Literal["event", "status", "attendance_method", "user"]
+Key = tuple[str, ...]
 
-NAMES_KEPT = 200
-"""No-shows whose names are kept for the summary; counts need none."""
+_STATUSES = ("enrolled", "waitlisted", "checked_in", "no_show", "dropped", "cancelled")
 
 
 @operation(toolset="reports", title="Report on attendance", effect=Effect.READ)
@@ -35,43 +32,58 @@ async def report_enrollments(
     | None = None,
     top: TopArg = 15,
 ) -> ReportAnswer:
-    """Count enrollments over all pages: attendance, no-shows and waiting lists of events and workshops. No-show: not checked
-    in when self check-in closed. No-show rate: no-shows ÷ (checked in + no-shows). For single rows use list_enrollments."""
-    dimensions: list[str] = list(dict.fromkeys(group_by or (["user"] if event else ["event"])))
-    filters: dict[str, str | None] = {
-        "event": event.public_id if event else None,
-        "user": user.public_id if user else None,
-        "created_gte": created_gte,
-        "created_lte": created_lte,
-    }
-    attendance, coverage = await count_enrollments(call, dimensions, filters)
+    """Count enrollments over all pages: attendance, no-shows and waiting lists of events and workshops. No-show: not
+    checked in when self check-in closed. No-show rate: no-shows ÷ (checked in + no-shows). For single rows use
+    list_enrollments."""
+    values = {"event": event, "user": user, "created_gte": created_gte, "created_lte": created_lte}
+    attendance, coverage = await _count(call, {**values, "group_by": group_by})
     ordered = attendance.ordered()
-    rows = [attendance.row(key, rates=coverage.complete) for key in ordered[:top]]
-    if len(ordered) > top:
+    rates = coverage.complete
+    rows = first_rows([attendance.row(key, rates=rates) for key in ordered[:top]], top)
+    if len(ordered) > len(rows):
         rest: Counter[str] = Counter()
-        for key in ordered[top:]:
+        for key in ordered[len(rows) :]:
             rest.update(attendance.groups[key])
-        rows.append({dimensions[0]: f"({len(ordered) - top:,} more)", **columns(rest, rates=coverage.complete)})
+        name = f"({len(ordered) - len(rows):,} more)"
+        rows.append({attendance.dimensions[0]: name, **_columns(rest, rates=rates and attendance.allows_rates)})
     scope = scope_of(in_=event.name if event else None, of=user.name if user else None)
     return ReportAnswer(
         summary=_summary(attendance, coverage, scope),
         rows=rows,
-        totals=columns(attendance.totals, rates=coverage.complete),
+        totals=_columns(attendance.totals, rates=rates),
         coverage=coverage_answer(coverage, f"one pass over {plural(coverage.rows_read, 'enrollment')}"),
     )
 
 
-@dataclass
+async def enrollment_table(call: Call, values: dict[str, Any]) -> Table:
+    """Every row of the report that these arguments ask for; for the CSV."""
+    attendance, coverage = await _count(call, values)
+    header = [column for name in attendance.dimensions for column in _NAMED.get(name, (name,))]
+    header += ["total", *_STATUSES, *(["no_show_rate"] if attendance.allows_rates else [])]
+    zeros = dict.fromkeys(_STATUSES, 0)
+    rows = (zeros | attendance.row(key, rates=True) for key in attendance.ordered())
+    return Table(header, rows, coverage)
+
+
+_NAMED = {"event": ("event", "event_id"), "user": ("user", "email")}
+"""What a dimension's value takes in a row, where that is not just its name."""
+
+
 class Attendance:
     """Enrollments counted by dimensions."""
 
-    dimensions: list[str]
-    totals: Counter[str] = field(default_factory=Counter[str])
-    groups: dict[tuple[str, ...], Counter[str]] = field(default_factory=dict[tuple[str, ...], Counter[str]])
-    names: dict[str, str] = field(default_factory=dict[str, str])
-    emails: dict[str, str] = field(default_factory=dict[str, str])
-    missing: dict[str, str] = field(default_factory=dict[str, str])
-    """People who did not come: how a sentence names them."""
+    def __init__(self, dimensions: list[str]) -> None:
+        self.dimensions = dimensions
+        self.totals: Counter[str] = Counter()
+        self.groups: dict[Key, Counter[str]] = {}
+        self.missed: Counter[str] = Counter()
+        """How often people did not come, by their id."""
+        self._names: dict[str, tuple[str, str | None]] = {}
+
+    @property
+    def allows_rates(self) -> bool:
+        """Whether a row's no-show rate means anything: within one status it does not."""
+        return "status" not in self.dimensions
 
     def take(self, enrollment: Enrollment) -> None:
         """Counts one enrollment."""
@@ -79,55 +91,79 @@ class Attendance:
         self.totals[status] += 1
         key = tuple(self._value(dimension, enrollment) for dimension in self.dimensions)
         self.groups.setdefault(key, Counter())[status] += 1
-        if status == "no_show" and len(self.missing) < NAMES_KEPT:
-            self.missing[enrollment.user.public_id] = person(enrollment.user.name, enrollment.user.email)
+        if status == "no_show":
+            self.missed[self._person(enrollment)] += 1
 
     def restart(self) -> None:
         """Forgets what was counted."""
         self.totals.clear()
         self.groups.clear()
-        self.missing.clear()
+        self.missed.clear()
+
+    def _person(self, enrollment: Enrollment) -> str:
+        user = enrollment.user
+        self._names.setdefault(user.public_id, (user.label, user.email))
+        return user.public_id
 
     def _value(self, dimension: str, enrollment: Enrollment) -> str:
-        if dimension == "event":
-            self.names[enrollment.event.public_id] = enrollment.event.name
-            return enrollment.event.public_id
-        if dimension == "user":
-            self.names[enrollment.user.public_id] = enrollment.user.name
-            self.emails[enrollment.user.public_id] = enrollment.user.email or ""
-            return enrollment.user.public_id
-        return (enrollment.status if dimension == "status" else enrollment.attendance_method) or "none"
+        match dimension:
+            case "event":
+                self._names.setdefault(enrollment.event.public_id, (enrollment.event.label, None))
+                return enrollment.event.public_id
+            case "user":
+                return self._person(enrollment)
+            case "status":
+                return enrollment.status or "unknown"
+            case _:
+                return enrollment.attendance_method or "none"
 
-    def ordered(self) -> list[tuple[str, ...]]:
+    def ordered(self) -> list[Key]:
         """Most no-shows first, then the largest."""
-        return sorted(self.groups, key=lambda key: (-self.groups[key]["no_show"], -sum(self.groups[key].values()), key))
+        return sorted(self.groups, key=lambda key: (-self.groups[key]["no_show"], -self.groups[key].total(), key))
 
-    def row(self, key: tuple[str, ...], *, rates: bool) -> dict[str, Any]:
+    def row(self, key: Key, *, rates: bool) -> dict[str, Any]:
         """A group as a row."""
         row: dict[str, Any] = {}
         for dimension, value in zip(self.dimensions, key, strict=True):
-            row[dimension] = self.names.get(value, value) if dimension in ("event", "user") else value
+            name, email = self._names[value] if dimension in _NAMED else (value, None)
+            row[dimension] = name
             if dimension == "event":
                 row["event_id"] = value
             elif dimension == "user":
-                row["email"] = self.emails.get(value)
-        return {**row, **columns(self.groups[key], rates=rates)}
+                row["email"] = email
+        # Twice: the row's own fields come first, and no status of a tenant's own making covers them.
+        return {**row, **_columns(self.groups[key], rates=rates and self.allows_rates), **row}
+
+    def missing(self, most: int = 5) -> str:
+        """Who did not come, the most absent first."""
+        worst = sorted(self.missed, key=lambda one: (-self.missed[one], *map(str, self._names[one])))
+        words = [
+            person(*self._names[one]) + (f" {self.missed[one]:,} times" if self.missed[one] > 1 else "")
+            for one in worst
+        ]
+        return listed(words, most)
 
 
-def columns(counts: Counter[str], *, rates: bool) -> dict[str, Any]:
-    """Counts by status, the total, and the no-show rate where everything was read and somebody was expected."""
-    shown: dict[str, Any] = {"total": sum(counts.values()), **{name: counts[name] for name in sorted(counts)}}
+def _columns(counts: Counter[str], *, rates: bool) -> dict[str, Any]:
+    """Counts by status, the total, and the no-show rate where it means something and somebody was expected."""
+    shown: dict[str, Any] = {"total": 0, **{name: counts[name] for name in sorted(counts)}}
+    shown["total"] = counts.total()
     expected = counts["checked_in"] + counts["no_show"]
     if rates and expected:
         shown["no_show_rate"] = round(counts["no_show"] / expected, 3)
     return shown
 
 
-async def count_enrollments(
-    call: Call, dimensions: list[str], filters: dict[str, str | None]
-) -> tuple[Attendance, Coverage]:
-    """Reads the enrollments and counts them by dimensions."""
-    attendance = Attendance(dimensions)
+async def _count(call: Call, values: dict[str, Any]) -> tuple[Attendance, Coverage]:
+    """Reads the enrollments that a call's arguments ask for and counts them."""
+    event, user = values["event"], values["user"]
+    filters: dict[str, str | None] = {
+        "event": event.public_id if event else None,
+        "user": user.public_id if user else None,
+        "created_gte": values["created_gte"],
+        "created_lte": values["created_lte"],
+    }
+    attendance = Attendance(list(dict.fromkeys(values["group_by"] or (["user"] if event else ["event"]))))
     coverage = await walk(
         call.api,
         "list_enrollments",
@@ -135,24 +171,20 @@ async def count_enrollments(
         attendance.take,
         attendance.restart,
         filters=filters,
-        workers=WORKERS,
-        progress=progress_of(call),
+        progress=call.rows_read,
     )
     return attendance, coverage
 
 
 def _summary(attendance: Attendance, coverage: Coverage, scope: str) -> str:
     totals = attendance.totals
-    total = sum(totals.values())
-    if not total:
-        return f"{caution(coverage)}No enrollments{scope}."
-    said = f"{caution(coverage)}{plural(total, 'enrollment')}{scope}: "
-    said += listed(
-        [f"{count:,} {word(name)}" for name, count in totals.most_common()], 7
-    )
+    if not totals:
+        return f"{caution(coverage)}No enrollments{scope}{'' if coverage.complete else ' among those'}."
+    by_status = [f"{count:,} {word(name).replace('_', ' ')}" for name, count in totals.most_common()]
+    said = f"{caution(coverage)}{plural(totals.total(), 'enrollment')}{scope}: {listed(by_status, 7)}"
     expected = totals["checked_in"] + totals["no_show"]
     if coverage.complete and expected:
-        said += f". No-show rate {totals['no_show'] / expected:.1%}".replace("%", " %")
-    if attendance.missing:
-        said += f". Did not come: {listed(sorted(attendance.missing.values()), 5)}"
+        said += f". No-show rate {percent(totals['no_show'], expected)}"
+    if attendance.missed:
+        said += f". Did not come: {attendance.missing()}"
     return said + "."

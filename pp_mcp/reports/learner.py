@@ -12,9 +12,9 @@ from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING
 from pp_mcp.operations.params import UserArg
 from pp_mcp.operations.rows import UserRow, user_row
-from pp_mcp.reports.aggregate import Counts
-from pp_mcp.reports.answers import CoverageAnswer, caution, coverage_answer
-from pp_mcp.text import listed, person, plural, quoted, word
+from pp_mcp.reports.aggregate import Counts, is_late
+from pp_mcp.reports.answers import LONGEST_NAME, CoverageAnswer, caution, coverage_answer
+from pp_mcp.text import listed, neutralise, person, plural, quoted, word
 
 LATELY = 30
 """Days."""
@@ -36,37 +36,33 @@ class LearnerAnswer(Answer):
 
 @operation(toolset="reports", title="Summarise one person's learning", effect=Effect.READ)
 async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
-    """Show what is on one person's plate: profile, what is overdue, the next deadlines, what was finished in the last 30
-    days, and counts of everything. For all rows use list_assignments; for a team report_assignments."""
-    counts = Counts()
+    """Show what is on one person's plate: profile, what is overdue, the next deadlines, what was finished in the last
+    30 days, and counts of everything. For all rows use list_assignments; for a team report_assignments."""
     rows: list[Assignment] = []
-
-    def take(assignment: Assignment) -> None:
-        counts.add(assignment)
-        rows.append(assignment)
-
-    def restart() -> None:
-        nonlocal counts
-        counts = Counts()
-        rows.clear()
-
-    coverage = await walk(call.api, "list_assignments", Assignment, take, restart, filters={"user": user.public_id})
-    open_rows = sorted(
+    coverage = await walk(
+        call.api, "list_assignments", Assignment, rows.append, rows.clear, filters={"user": user.public_id}
+    )
+    counts = Counts()
+    for row in rows:
+        counts.add(row, is_late(row, call.today))
+    outstanding = sorted(
         (row for row in rows if row.state in OUTSTANDING), key=lambda row: (row.due_date or "9999", row.public_id)
     )
-    late = [row for row in open_rows if row.is_overdue]
-    coming = [row for row in open_rows if not row.is_overdue]
+    late = [row for row in outstanding if is_late(row, call.today)]
+    coming = [row for row in outstanding if row not in late]
     since = (call.today - timedelta(days=LATELY)).isoformat()
     done = sorted(
         (row for row in rows if row.state == "completed" and (row.completed_datetime or "")[:10] >= since),
         key=lambda row: (row.completed_datetime or "", row.public_id),
         reverse=True,
     )
-    said = (
-        f"{caution(coverage)}{person(user.name, user.email)}{'' if user.is_active is not False else ' (inactive)'}: "
-        f"{counts.outstanding:,} outstanding, {counts.overdue:,} overdue, {counts.completed:,} completed "
-        f"({len(done):,} in the last {LATELY} days)."
-    )
+    inactive = " (inactive)" if user.is_active is False else ""
+    said = f"{caution(coverage)}{person(user.name, user.email)}{inactive}: "
+    if rows:
+        said += f"{counts.outstanding:,} outstanding, {counts.overdue:,} of them overdue; "
+        said += f"{counts.completed:,} completed ({len(done):,} in the last {LATELY} days)."
+    else:
+        said += f"no assignments{'' if coverage.complete else ' among those'}."
     if late:
         first = [f"{quoted(row.content_item.name)} (due {word(row.due_date)})" for row in late]
         said += f" Late: {listed(first, 3)}."
@@ -87,7 +83,7 @@ async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
 def _row(assignment: Assignment) -> dict[str, Any]:
     row: dict[str, Any] = {
         "assignment": assignment.public_id,
-        "content_item": assignment.content_item.name,
+        "content_item": neutralise(assignment.content_item.name, LONGEST_NAME),
         "content_type": assignment.content_item.content_type,
         "state": assignment.state,
         "due_date": assignment.due_date,

@@ -11,16 +11,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import anyio
-
-from pp_mcp.api.walk import PAGE_SIZE, Coverage, Progress, drain, walk
+from pp_mcp.api.walk import OUT_OF_TIME, PAGE_SIZE, Coverage, now, walk
+from pp_mcp.api.workers import for_each
 from pp_mcp.declare import Call
-from pp_mcp.errors import PlusPlusError
 from pp_mcp.models import Assignment, ContentItem, Group, User
-from pp_mcp.text import plural, quoted
+from pp_mcp.reports.people import People, read_people
+from pp_mcp.text import plural, quoted, word
 
-WORKERS = 16
-"""Tasks that read pages; how many requests really run at once is the client's limit."""
+AssignmentFilters = dict[str, str | bool | None]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Selection:
     manager: User | None = None
     group: Group | None = None
     content_item: ContentItem | None = None
-    filters: dict[str, str | bool | None] = field(default_factory=dict[str, "str | bool | None"])
+    filters: AssignmentFilters = field(default_factory=AssignmentFilters)
 
     @property
     def words(self) -> str:
@@ -45,10 +43,16 @@ class Selection:
             parts.append(f" in the group {quoted(self.group.name)}")
         if self.manager:
             parts.append(f" under {quoted(self.manager.name)}")
-        for name, value in self.filters.items():
-            if value is not None and name != "is_overdue":
-                parts.append(f", {name}={str(value).lower() if isinstance(value, bool) else value}")
+        given = {name: value for name, value in self.filters.items() if value is not None}
+        parts += [f", {_SAID[name]} {word(str(given[name]))}" for name in _SAID if name in given]
+        if given.get("is_overdue") is False:
+            parts.append(", not overdue")
         return "".join(parts)
+
+    def counted(self, count: int) -> str:
+        """`57 overdue assignments of “Security 101”`."""
+        late = self.filters.get("is_overdue")
+        return f"{plural(count, 'overdue assignment' if late else 'assignment')}{self.words}"
 
     @property
     def allows_rates(self) -> bool:
@@ -61,6 +65,21 @@ class Selection:
         named = (self.user, self.manager, self.group, self.content_item)
         return all(one is None for one in named) and all(value is None for value in self.filters.values())
 
+    @property
+    def asked(self) -> AssignmentFilters:
+        """The filters for the API, but the person's."""
+        return {**self.filters, "content_item": self.content_item.public_id if self.content_item else None}
+
+
+_SAID = {
+    "content_type": "type",
+    "state": "state",
+    "due_date_gte": "due from",
+    "due_date_lte": "due until",
+    "created_gte": "made from",
+    "created_lte": "made until",
+}
+
 
 @dataclass(frozen=True)
 class Read:
@@ -68,11 +87,11 @@ class Read:
 
     coverage: Coverage
     how: str
-    people: dict[str, User] | None
+    people: People | None
     """The people the selection was narrowed to by group or manager; None where it was not."""
 
 
-async def people_of(call: Call, selection: Selection) -> dict[str, User] | None:
+async def people_of(call: Call, selection: Selection) -> People | None:
     """The people that group and manager leave; None where neither is given."""
     if selection.group is None and selection.manager is None:
         return None
@@ -80,9 +99,17 @@ async def people_of(call: Call, selection: Selection) -> dict[str, User] | None:
         "group": selection.group.public_id if selection.group else None,
         "manager": selection.manager.public_id if selection.manager else None,
     }
-    people = await drain(call.api, "list_users", User, filters=filters)
-    wanted = selection.user.public_id if selection.user else None
-    return {person.public_id: person for person in people if wanted in (None, person.public_id)}
+    people = await read_people(call, filters)
+    if selection.user is not None:
+        people.keep(selection.user.public_id)
+    return people
+
+
+async def count_of(call: Call, selection: Selection) -> int:
+    """How many assignments the selection's own filters leave, whoever's they are."""
+    user = selection.user.public_id if selection.user else None
+    asked: AssignmentFilters = {**selection.asked, "user": user}
+    return (await call.api.page("list_assignments", Assignment, page=1, page_size=1, **asked)).total_count
 
 
 async def read_assignments(
@@ -91,39 +118,42 @@ async def read_assignments(
     take: Callable[[Assignment], None],
     restart: Callable[[], None],
     *,
-    chosen: dict[str, User] | None = None,
+    people: People | None = None,
 ) -> Read:
-    """Hands every assignment of the selection to `take` once; see `walk` for `restart` and what ends it early. `chosen`:
-    only of these people, known already."""
-    people = chosen if chosen is not None else await people_of(call, selection)
-    filters: dict[str, str | bool | None] = {
-        **selection.filters,
-        "content_item": selection.content_item.public_id if selection.content_item else None,
-    }
-    if people is None:
-        filters["user"] = selection.user.public_id if selection.user else None
-        coverage = await _walk(call, filters, take, restart)
+    """Hands every assignment of the selection to `take` once; see `walk` for `restart` and what ends it early.
+
+    `people`: those that group and manager leave, read already. Where not all of them could be read, it is not complete.
+    """
+    theirs = people if people is not None else await people_of(call, selection)
+    if theirs is None:
+        user = selection.user.public_id if selection.user else None
+        coverage = await _walk(call, {**selection.asked, "user": user}, take, restart, tolerant=False)
         return Read(coverage, f"one pass over {plural(coverage.rows_read, 'assignment')}", None)
-    theirs = people
-    total = await _count(call, filters)
-    if math.ceil(total / PAGE_SIZE) <= len(theirs):
+    if not theirs:
+        coverage, how = Coverage(complete=True, rows_read=0, rows_total=0, as_of=now()), "nobody to read of"
+    elif selection.user is None and math.ceil(await count_of(call, selection) / PAGE_SIZE) <= len(theirs):
 
         def take_theirs(assignment: Assignment) -> None:
             if assignment.user.public_id in theirs:
                 take(assignment)
 
-        coverage = await _walk(call, filters, take_theirs, restart)
+        coverage = await _walk(call, selection.asked, take_theirs, restart, tolerant=True)
         how = f"one pass over {plural(coverage.rows_read, 'assignment')}, kept those of {_people(len(theirs))}"
-        return Read(coverage, how, people)
-    coverage = await _each(call, list(theirs), filters, take)
-    return Read(coverage, f"person by person, {_people(len(theirs))}", people)
+    else:
+        coverage = await _each(call, list(theirs.profiles), selection.asked, take)
+        how = f"person by person, {_people(len(theirs))}"
+    if theirs.coverage is not None:
+        coverage = coverage.also(theirs.coverage, "the people")
+    return Read(coverage, how, theirs)
 
 
 async def _walk(
     call: Call,
-    filters: dict[str, str | bool | None],
+    filters: AssignmentFilters,
     take: Callable[[Assignment], None],
     restart: Callable[[], None],
+    *,
+    tolerant: bool,
 ) -> Coverage:
     return await walk(
         call.api,
@@ -132,74 +162,44 @@ async def _walk(
         take,
         restart,
         filters=filters,
-        workers=WORKERS,
-        progress=progress_of(call),
+        progress=call.rows_read,
+        tolerant=tolerant,
     )
 
 
-def progress_of(call: Call) -> Progress:
-    """Tells the client how many rows are read, of how many."""
-
-    async def progress(read: int, total: int) -> None:
-        await call.report(read, total, f"{read:,} of {total:,} rows read")
-
-    return progress
-
-
-async def _count(call: Call, filters: dict[str, str | bool | None]) -> int:
-    return (await call.api.page("list_assignments", Assignment, page_size=1, **filters)).total_count
-
-
 async def _each(
-    call: Call, people: list[str], filters: dict[str, str | bool | None], take: Callable[[Assignment], None]
+    call: Call, people: list[str], filters: AssignmentFilters, take: Callable[[Assignment], None]
 ) -> Coverage:
     """Each person's assignments by themselves; a person's are handed on only once they are all read."""
+    as_of = now()
     parts: list[Coverage] = []
-    failures: list[PlusPlusError] = []
-    queue = iter(people)
 
-    async def work() -> None:
-        for person in queue:
-            rows: list[Assignment] = []
-            try:
-                part = await walk(
-                    call.api,
-                    "list_assignments",
-                    Assignment,
-                    rows.append,
-                    rows.clear,
-                    filters={**filters, "user": person},
-                    workers=1,
-                )
-            except PlusPlusError as error:
-                failures.append(error)
-                group.cancel_scope.cancel()
-                return
-            for row in rows:
-                take(row)
-            parts.append(part)
-            await call.report(len(parts), len(people), f"{len(parts):,} of {len(people):,} people read")
-            if not part.complete:
-                return
+    async def read_one(person: str) -> bool:
+        rows: list[Assignment] = []
+        part = await walk(
+            call.api,
+            "list_assignments",
+            Assignment,
+            rows.append,
+            rows.clear,
+            filters={**filters, "user": person},
+            workers=1,
+            tolerant=True,
+        )
+        for row in rows:
+            take(row)
+        parts.append(part)
+        await call.report(len(parts), len(people), f"{len(parts):,} of {len(people):,} people read")
+        return part.complete
 
-    async with anyio.create_task_group() as group:
-        for _ in range(min(WORKERS, len(people))):
-            group.start_soon(work)
-    if failures:
-        raise failures[0]
-    reason = next((part.reason for part in parts if part.reason), None)
-    if reason is None and len(parts) < len(people):
-        reason = "the time for one call ran out"
-    read = sum(part.rows_read for part in parts)
-    as_of = min((part.as_of for part in parts), default=_now())
-    total = sum(part.rows_total for part in parts)
-    return Coverage(complete=reason is None, rows_read=read, rows_total=total, as_of=as_of, reason=reason)
-
-
-def _now() -> str:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+    await for_each(people, read_one)
+    read = sum(part.complete for part in parts)
+    reason = None
+    if read < len(people):
+        why = next((part.reason for part in parts if part.reason), OUT_OF_TIME)
+        reason = f"{read:,} of {_people(len(people))} read: {why}"
+    rows_read, rows_total = sum(part.rows_read for part in parts), sum(part.rows_total for part in parts)
+    return Coverage(reason is None, rows_read, rows_total, as_of, reason)
 
 
 def _people(count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -162,11 +162,19 @@ def build_server(
         today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
     )
 
+    connections = 0
+
     @asynccontextmanager
     async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[Runtime]:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(client)
+        nonlocal connections
+        # In memory each connection has a lifespan of its own; the first to end must not close what the others use.
+        connections += 1
+        try:
             yield runtime
+        finally:
+            connections -= 1
+            if not connections:
+                await client.aclose()
 
     logging.getLogger("mcp").setLevel(max(logging.getLogger().level, logging.WARNING))
     tools = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block")
@@ -182,8 +190,7 @@ def build_server(
     )
     names = frozenset(tool.name for tool in tools)
     add_resources(server, runtime, names)
-    if names:
-        add_prompts(server)
+    add_prompts(server, names)
 
     @server.completion()
     async def complete(  # pyright: ignore[reportUnusedFunction] - registered by the decorator

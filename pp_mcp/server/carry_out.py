@@ -6,9 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pp_mcp.answers import ManyAnswer, Named, Status, WriteAnswer
+from pydantic import ValidationError
+
+from pp_mcp.answers import ManyAnswer, Named, Status, ToolCall, WriteAnswer
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.errors import InvalidArgument, Refused
+from pp_mcp.inventory import BY_NAME
 from pp_mcp.plan import Done, Plan
 from pp_mcp.server.confirm import LIFETIME, Binding, Confirmer
 from pp_mcp.text import listed
@@ -38,7 +41,7 @@ def decide(
     asks: bool,
 ) -> WriteAnswer | Go | Ask:
     """What becomes of a plan: an answer without any deed (nothing to do, a preview), or leave to go ahead, or a
-    question to the person. `asks`: the client can ask one.
+    question to the person. `asks`: the client can ask one, and has not yet.
 
     Raises:
         Refused: the policy blocks what needs confirming.
@@ -64,10 +67,11 @@ def decide(
                 field_errors={name: ["must be true"] for name in plan.needs},
             )
         return Go("allowed")
+    if confirmer.policy == "elicit" and asks and not plan.needs:
+        # Whatever token there is: a model can hand one back without the person.
+        return Ask()
     if token is not None and not plan.needs and confirmer.fits(token, binding):
         return Go("token")
-    if confirmer.policy == "elicit" and asks and token is None and not plan.needs:
-        return Ask()
     return preview(operation, confirmer, binding, token, extra)
 
 
@@ -80,7 +84,7 @@ def preview(
     flags = f" with {listed([f'{name}=true' for name in plan.needs])} and" if plan.needs else " with"
     why = ""
     if token is not None and not plan.needs:
-        why = "The token given fits no more: it is for another call or caller, something changed, or it has expired. "
+        why = "What was confirmed fits no more: it was another call or caller, something changed, or it has expired. "
     elif token is not None:
         why = f"{listed(plan.needs)} is missing. "
     return operation_answer(operation)(
@@ -117,14 +121,27 @@ def told(operation: Operation, plan: Plan, done: Done, resolved: dict[str, Named
         "undo": done.undo,
         **extra,
     }
+    note = done.undo_note
+    if done.undo is not None and not _is_taken(done.undo):
+        values["undo"] = None
+        note = f"What was there before (see changes) is nothing {done.undo.tool} takes: set it back in PlusPlus."
     if done.not_applied:
         values["not_applied"] = done.not_applied
-    if done.undo_note:
-        values["undo_note"] = done.undo_note
+    if note:
+        values["undo_note"] = note
     if operation.answer is ManyAnswer and done.outcomes is not None:
         values |= _counted(done)
         return ManyAnswer(**values)
     return WriteAnswer(**values)
+
+
+def _is_taken(undo: ToolCall) -> bool:
+    """Whether the tool that the undo names takes its arguments: the tenant may have held what no tool sets."""
+    try:
+        BY_NAME[undo.tool].arguments.model_validate(undo.arguments)
+    except ValidationError:
+        return False
+    return True
 
 
 def status_of(done: Done) -> Status:

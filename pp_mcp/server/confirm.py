@@ -76,7 +76,7 @@ class Confirmer:
             return False
         if not self._now() < expiry <= self._now() + LIFETIME:
             return False
-        return hmac.compare_digest(signature.encode(), self._sign(expiry, binding).encode())
+        return hmac.compare_digest(signature.encode(errors="replace"), self._sign(expiry, binding).encode())
 
     def _sign(self, expiry: int, binding: Binding) -> str:
         mac = hmac.new(self._key, f"{expiry:x}|{binding.digest()}".encode(), hashlib.sha256).digest()

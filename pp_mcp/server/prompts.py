@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -16,8 +17,8 @@ def weekly_overdue_digest(
     return (
         "Write this week's digest of overdue learning. Call report_assignments with group_by=['manager'] and "
         f"is_overdue=true{narrowed}, then with group_by=['content_item']. For the three managers with the most, call "
-        "it again with that manager and group_by=['user']. Write: one sentence of totals, the managers with their "
-        "counts, the worst items, and a short, friendly note to each of the three managers. If coverage is not "
+        "it again with is_overdue=true, that manager and group_by=['user']. Write: one sentence of totals, the managers "
+        "with their counts, the worst items, and a short, friendly note to each of the three managers. If coverage is not "
         "complete, say so. Change nothing."
     )
 
@@ -65,7 +66,7 @@ def clean_up_catalogue(
         f"Clean up the catalogue. Call report_content with stale_days={stale_days}{only}, and group what it finds: "
         "never assigned, finished by nobody, rated low, stale. Suggest what to archive and why; keep what is only "
         "stale but well used. Wait for my choice, then archive_content_items with just those, show me the preview, "
-        "and confirm only after my yes. Never use delete_content_item here: it loses the history."
+        "and confirm only after my yes. Delete nothing: that loses the history."
     )
 
 
@@ -87,16 +88,44 @@ def chase_course(
     )
 
 
-PROMPTS: tuple[tuple[Callable[..., Any], str], ...] = (
-    (weekly_overdue_digest, "Weekly overdue digest"),
-    (onboard_new_hire, "Onboard a new hire"),
-    (match_group_to_roster, "Make a group match a roster"),
-    (clean_up_catalogue, "Clean up the catalogue"),
-    (chase_course, "Chase one course"),
+@dataclass(frozen=True)
+class Prompt:
+    """A chore in words, and the tools that it names: it is offered where all of them are served."""
+
+    function: Callable[..., str]
+    title: str
+    tools: frozenset[str]
+
+
+PROMPTS: tuple[Prompt, ...] = (
+    Prompt(weekly_overdue_digest, "Weekly overdue digest", frozenset({"report_assignments"})),
+    Prompt(
+        onboard_new_hire,
+        "Onboard a new hire",
+        frozenset(
+            {
+                "get_user",
+                "create_user",
+                "list_groups",
+                "add_group_members",
+                "search_content",
+                "assign_content",
+                "get_learner_summary",
+            }
+        ),
+    ),
+    Prompt(match_group_to_roster, "Make a group match a roster", frozenset({"get_group", "replace_group_members"})),
+    Prompt(
+        clean_up_catalogue,
+        "Clean up the catalogue",
+        frozenset({"report_content", "archive_content_items"}),
+    ),
+    Prompt(chase_course, "Chase one course", frozenset({"report_assignments", "bulk_update_assignments"})),
 )
 
 
-def add_prompts(server: Any) -> None:
-    """Registers the prompts."""
-    for function, title in PROMPTS:
-        server.prompt(title=title)(function)
+def add_prompts(server: Any, tools: frozenset[str]) -> None:
+    """Registers the prompts of which all tools are served."""
+    for prompt in PROMPTS:
+        if prompt.tools <= tools:
+            server.prompt(title=prompt.title)(prompt.function)

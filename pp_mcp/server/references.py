@@ -21,7 +21,7 @@ from pp_mcp.declare import Kind, Reference
 from pp_mcp.errors import InvalidArgument, NotFound, UnclearReference
 from pp_mcp.models import Assignment, ContentItem, EventRef, Group, User
 from pp_mcp.operations.params import is_email
-from pp_mcp.text import listed, quoted
+from pp_mcp.text import listed, neutralise, quoted
 
 _ID = re.compile(
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-7][0-9A-HJKMNP-TV-Z]{25}"
@@ -83,6 +83,13 @@ _SOURCES: dict[Kind, _Source] = {
 }
 
 
+_ONLY_BY_ID: dict[Kind, str] = {
+    "channel": "PlusPlus shows it in the channel's address",
+    "assignment": "list_assignments shows it",
+}
+"""Kinds that have no name of their own, and where their ids are found."""
+
+
 class References:
     """Resolves the references of one tool call."""
 
@@ -95,31 +102,15 @@ class References:
         Raises:
             UnclearReference: several things match, or none.
         """
-        text = given.strip()
-        if not text:
-            raise InvalidArgument(f"{argument} is empty.", field_errors={argument: ["is empty"]})
-        if len(text) > LONGEST:
-            raise InvalidArgument(
-                f"{argument} is longer than {LONGEST} characters.",
-                field_errors={argument: [f"at most {LONGEST} characters"]},
-            )
+        text = check(argument, reference, given)
         public_id = id_in(text)
         if reference.kind == "channel":
-            return self._bare_id(
-                argument, text, public_id, "channel", "PlusPlus shows it in the channel's address"
-            ), None
-        if reference.kind == "assignment":
-            known = self._bare_id(argument, text, public_id, "assignment", "list_assignments shows it")
-            return await self._assignment(argument, known), None
+            return public_id, None
         source = _SOURCES[reference.kind]
         if public_id is not None:
             thing = await self._by_id(argument, reference.kind, source, public_id)
-        elif re.match(r"https?://", text, re.IGNORECASE):
-            raise UnclearReference(
-                f"{argument}: the address holds no public_id. {source.tool} finds it by name.",
-                argument=argument,
-                given=text,
-            )
+            if reference.kind == "assignment":
+                return thing, None
         elif reference.kind == "user" and "@" in text:
             thing = await self._by_email(argument, text)
         else:
@@ -132,14 +123,16 @@ class References:
     async def many(self, argument: str, reference: Reference, given: list[str]) -> list[Any]:
         """The things that a list names; one error for all that are unclear."""
         source = _SOURCES[reference.kind]
-        wanted = list(dict.fromkeys(text.strip() for text in given))
-        if any(not text for text in wanted):
-            raise InvalidArgument(f"{argument} holds an empty entry.", field_errors={argument: ["an entry is empty"]})
+        wanted = list(dict.fromkeys(check(argument, reference, text) for text in given))
         everything: list[Any] | None = None
         if len(wanted) > ONE_BY_ONE:
             first = await self._api.page(source.find, source.model, page_size=PAGE_SIZE)
             if first.total_pages <= len(wanted):
-                everything = await drain(self._api, source.find, source.model)
+                # Only what may be meant is kept: the list may be far longer than what is named.
+                texts = {_plain(text) for text in wanted} | {id_in(text) for text in wanted}
+                everything = await drain(
+                    self._api, source.find, source.model, keep=lambda thing: not texts.isdisjoint(_names_of(thing))
+                )
         unclear: list[UnclearReference] = []
         found: dict[str, Any] = {}
         if everything is not None:
@@ -212,48 +205,24 @@ class References:
                 # That an event's id is its content item's is inferred; a tenant may keep them apart.
                 return EventRef.model_validate({"public_id": public_id, "name": public_id})
             raise UnclearReference(
-                f"No {source.words} has the id {public_id}. {source.tool} finds valid ones.",
+                f"{argument}: no {source.words} has the id {public_id}. {source.tool} finds valid ones.",
                 argument=argument,
                 given=public_id,
             ) from error
-
-    async def _assignment(self, argument: str, public_id: str) -> Assignment:
-        try:
-            return await self._api.one("get_assignment", Assignment, public_id)
-        except NotFound as error:
-            raise UnclearReference(
-                f"No assignment has the id {public_id}. list_assignments finds valid ones.",
-                argument=argument,
-                given=public_id,
-            ) from error
-
-    def _bare_id(self, argument: str, given: str, public_id: str | None, words: str, where: str) -> str:
-        if public_id is None:
-            raise UnclearReference(
-                f"{argument} must be the public_id (or URL) of the {words}, not {quoted(given)}: {where}.",
-                argument=argument,
-                given=given,
-            )
-        return public_id
 
     async def _by_email(self, argument: str, email: str) -> User:
-        if not is_email(email):
-            raise InvalidArgument(
-                f"{argument}: {quoted(email)} is not an e-mail address.",
-                field_errors={argument: ["must be an e-mail such as jane.doe@example.com, a public_id or a full name"]},
-            )
         page = await self._api.page("list_users", User, email=email, page_size=5)
         matches = [user for user in page.items if (user.email or "").casefold() == email.casefold()]
         if len(matches) == 1:
             return matches[0]
         source = _SOURCES["user"]
-        near = matches or (await self._api.page("list_users", User, search=email.split("@")[0], page_size=5)).items
+        near = matches or await self._near(source, email.split("@")[0].replace("_", " "), {})
         raise _unclear(argument, source, email, near, bool(matches))
 
     async def _by_name(self, argument: str, source: _Source, name: str) -> Any:
         only: dict[str, str] = dict(source.only)
         rows: list[Any] = []
-        filters = {source.by: name, **only}
+        filters = {source.by: " ".join(name.split()), **only}
         page = await self._api.page(source.find, source.model, page=1, page_size=PAGE_SIZE, **filters)
         rows += page.items
         while page.next_page is not None and page.items and len(rows) < NAMES_READ:
@@ -277,16 +246,67 @@ class References:
         return []
 
 
+def check(argument: str, reference: Reference, given: str) -> str:
+    """The reference without the space around it, if its form is one that can be looked up; needs no request.
+
+    Raises:
+        InvalidArgument: it is empty, too long, holds what cannot be seen, or is a broken e-mail address.
+        UnclearReference: it holds no id, and nothing but an id can be looked up.
+    """
+    text = given.strip()
+    shown, kind = quoted(text), reference.kind
+    wrong = ""
+    if not text:
+        wrong, why = f"{argument} is empty, or has an empty entry.", "is empty"
+    elif len(text) > LONGEST:
+        wrong, why = f"{argument}: {shown} is longer than {LONGEST} characters.", f"at most {LONGEST} characters"
+    elif hides(text):
+        why = "holds control or invisible characters"
+        wrong = f"{argument} {why}: {shown}. Type it anew."
+    elif kind == "user" and "@" in text and not is_url(text) and not is_email(text):
+        wrong = f"{argument}: {shown} is not an e-mail address."
+        why = "must be an e-mail such as jane.doe@example.com, a public_id or a full name"
+    if wrong:
+        raise InvalidArgument(wrong, field_errors={argument: [why]})
+    if id_in(text) is None:
+        if kind in _ONLY_BY_ID:
+            wrong = f"{argument} must be the public_id (or URL) of the {kind}, not {shown}: {_ONLY_BY_ID[kind]}."
+        elif is_url(text):
+            wrong = f"{argument}: the address holds no public_id. {_SOURCES[kind].tool} finds it by name."
+        if wrong:
+            raise UnclearReference(wrong, argument=argument, given=text)
+    return text
+
+
+def is_url(text: str) -> bool:
+    """Whether the text is meant as a web address."""
+    return re.match(r"https?://", text, re.IGNORECASE) is not None
+
+
 def id_in(text: str) -> str | None:
     """The public_id in the text: itself, or the last one in the path of a pasted URL. None where there is none."""
     stripped = text.strip()
     if _ID.fullmatch(stripped):
         return stripped.lower() if "-" in stripped else stripped
-    if re.match(r"https?://", stripped, re.IGNORECASE):
-        found = _ID_IN_URL.findall(urlsplit(stripped).path)
+    if is_url(stripped):
+        try:
+            found = _ID_IN_URL.findall(urlsplit(stripped).path)
+        except ValueError:
+            return None
         if found:
             return found[-1].lower() if "-" in found[-1] else found[-1]
     return None
+
+
+def hides(text: str) -> bool:
+    """Whether the text holds what cannot be seen: nobody means such a name, and no lookup would find it."""
+    one_line = " ".join(text.split())
+    return neutralise(one_line) != one_line
+
+
+def _names_of(thing: Any) -> set[str]:
+    """All that a thing can be named by."""
+    return {thing.public_id, _plain(getattr(thing, "name", "")), (getattr(thing, "email", None) or "").casefold()}
 
 
 def _plain(name: str) -> str:
@@ -313,9 +333,9 @@ def _unclear(
 
 def _candidate(thing: Any) -> dict[str, str]:
     shown = {"public_id": thing.public_id, "name": getattr(thing, "name", "")}
-    for field in ("email", "content_type", "source"):
+    for field in ("email", "content_type", "source", "member_count"):
         value = getattr(thing, field, None)
-        if value:
+        if value is not None:
             shown[field] = str(value)
     if getattr(thing, "is_active", None) is False:
         shown["note"] = "inactive"
@@ -328,10 +348,12 @@ def _all_of(argument: str, wanted: list[str], unclear: list[UnclearReference]) -
     if len(wanted) == 1:
         return unclear[0]
     names = listed([quoted(error.given) for error in unclear], 10)
-    candidates = [candidate for error in unclear for candidate in error.candidates]
+    candidates = [{"for": error.given, **candidate} for error in unclear for candidate in error.candidates]
+    found = len(wanted) - len(unclear)
     return UnclearReference(
-        f"{argument}: {len(unclear):,} of {len(wanted):,} entries are unclear: {names}. Nothing was done; mend or "
-        "leave out these, the others were found.",
+        f"{argument}: {len(unclear):,} of {len(wanted):,} entries {'is' if len(unclear) == 1 else 'are'} unclear: {names}. "
+        f"Nothing was done; mend or leave out {'this' if len(unclear) == 1 else 'these'}"
+        + (f", the other {found:,} {'was' if found == 1 else 'were'} found." if found else "."),
         argument=argument,
         given=listed([error.given for error in unclear], 10),
         candidates=candidates,

@@ -12,7 +12,7 @@ from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 from pydantic import BaseModel
 
 from pp_mcp.answers import ErrorAnswer, ListAnswer
-from pp_mcp.text import neutralise
+from pp_mcp.text import neutralise, word
 
 LIMIT = 40_000
 """Characters of one answer; clients cut or refuse longer ones at 50,000 or so."""
@@ -29,7 +29,7 @@ VALUE_LIMIT = 2_000
 """Characters of one text value, such as a description."""
 
 _WHOLE = frozenset({"public_id", "email", "confirm_token", "expires_at", "tool", "request_id", "csv"})
-"""Fields that are of no use when cut."""
+"""Fields that are of no use when cut: only a value too long to be such a thing is, and the URI, ours, never."""
 
 
 def rendered(answer: BaseModel, *, detail: str = "full") -> CallToolResult:
@@ -61,7 +61,7 @@ def rendered_error(error: ErrorAnswer) -> CallToolResult:
             f"Check with {data['check']['tool']} {json.dumps(data['check']['arguments'], ensure_ascii=False)}."
         )
     if "request_id" in data:
-        lines.append(f"Request id: {data['request_id']}")
+        lines.append(f"Request id: {word(data['request_id'])}")
     return CallToolResult(content=[TextContent(text="\n".join(lines))], structured_content=data, is_error=True)
 
 
@@ -72,7 +72,8 @@ def compact(data: Any) -> str:
 
 def _clean(value: Any, limit: int, key: str = "") -> Any:
     if isinstance(value, str):
-        return neutralise(value, None if key in _WHOLE else limit)
+        whole = None if key == "csv" else VALUE_LIMIT
+        return neutralise(value, whole if key in _WHOLE or key.endswith(("_email", "_id")) else limit)
     if isinstance(value, list):
         return [_clean(one, limit, key) for one in cast("list[Any]", value)]
     if isinstance(value, dict):

@@ -24,8 +24,8 @@ from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.references import References
 from pp_mcp.server.render import rendered
 from pp_mcp.server.runtime import Runtime
-from pp_mcp.server.tables import TABLES, Table, as_csv
-from pp_mcp.text import neutralise
+from pp_mcp.server.tables import TABLES, Table
+from pp_mcp.text import neutralise, quoted, word
 
 SUGGESTIONS = 20
 """Values that a completion offers; the protocol takes up to 100."""
@@ -106,8 +106,7 @@ async def _table(runtime: Runtime, table: Table, values: dict[str, str]) -> str:
     call = _call(runtime)
     try:
         resolved = await _resolved(table.tool, given, call.api)
-        rows, coverage = await table.rows(call, resolved)
-        return as_csv(rows, coverage)
+        return await table.make(call, resolved)
     except PlusPlusError as error:
         raise _failure(error, table.tool) from None
 
@@ -129,7 +128,7 @@ async def _resolved(operation: Operation, given: dict[str, Any], api: Api) -> di
 def _failure(error: PlusPlusError, operation: Operation) -> ResourceError:
     message = explained(error, operation).message
     if isinstance(error, UnclearReference):
-        candidates = "; ".join(f"{one.get('name')} ({one['public_id']})" for one in error.candidates)
+        candidates = "; ".join(f"{quoted(one.get('name', ''))} ({word(one['public_id'])})" for one in error.candidates)
         return ResourceNotFoundError(neutralise(message + (f" Candidates: {candidates}" if candidates else ""), 1_500))
     return ResourceError(neutralise(message, 1_500))
 

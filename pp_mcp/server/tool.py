@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
 import anyio
@@ -29,7 +31,7 @@ from pp_mcp.server.confirm import Binding
 from pp_mcp.server.explain import code_of, explained
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import perform
-from pp_mcp.server.references import References
+from pp_mcp.server.references import References, check
 from pp_mcp.server.render import rendered, rendered_error
 from pp_mcp.server.runtime import Runtime
 from pp_mcp.server.tables import TABLE_OF
@@ -107,6 +109,10 @@ class ServedTool(Tool):
         values = {name: getattr(given, name) for name in type(given).model_fields if name != CONFIRM_TOKEN}
         for name, marker in self._operation.references.items():
             value = values[name]
+            for text in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
+                check(name, marker, text)
+        for name, marker in self._operation.references.items():
+            value = values[name]
             if isinstance(value, list):
                 values[name] = await references.many(name, marker, cast(list[str], value)) if value else []
             elif isinstance(value, str):
@@ -130,30 +136,25 @@ class ServedTool(Tool):
         self, given: BaseModel, attempt: _Attempt, context: Context[Any, Any], *, asked: bool = False
     ) -> Result:
         token = getattr(given, CONFIRM_TOKEN, None)
-        values = await self._resolve(given, attempt)
-        ids = [getattr(thing, "public_id", None) for thing in attempt.things.values()]
-        targets = [public_id for public_id in ids if isinstance(public_id, str)]
         runtime = self._runtime
-        async with runtime.alone_with(targets) as waited:
-            if waited:
-                values = await self._resolve(given, attempt)
-            plan: Plan = await self._operation.function(self._call(attempt, context), **values)
-            attempt.plan = plan
+        async with self._planned(given, attempt, context) as (plan, touched):
             binding = Binding(
                 tool=self.name,
                 arguments=given.model_dump(mode="json", exclude_unset=True),
                 caller=caller(context),
                 plan=plan,
             )
-            decision = decide(
-                self._operation, runtime.confirmer, binding, token, attempt.resolved, asks=can_ask(context)
-            )
+            asks = not asked and can_ask(context)
+            decision = decide(self._operation, runtime.confirmer, binding, token, attempt.resolved, asks=asks)
             if isinstance(decision, Go):
                 attempt.performed = True
                 consent = "person" if asked else decision.consent
-                done = await perform(
-                    plan, consent, runtime.brake, attempt.entry, attempt.resolved, attempt.api.request_ids
-                )
+                try:
+                    done = await perform(
+                        plan, consent, runtime.brake, attempt.entry, attempt.resolved, attempt.api.request_ids
+                    )
+                finally:
+                    runtime.note_write(touched)
                 return rendered(told(self._operation, plan, done, attempt.resolved))
         if isinstance(decision, WriteAnswer):
             if attempt.entry is not None:
@@ -161,6 +162,33 @@ class ServedTool(Tool):
                 await attempt.entry.write(event, target=plan.target.model_dump(exclude_none=True), summary=plan.summary)
             return rendered(decision)
         return await self._ask(binding, given, attempt, context)
+
+    @asynccontextmanager
+    async def _planned(
+        self, given: BaseModel, attempt: _Attempt, context: Context[Any, Any]
+    ) -> AsyncGenerator[tuple[Plan, set[str]]]:
+        """The plan, and the things it is about, which no other write of this process touches while it is held.
+
+        What a plan is about shows only when it is made. So it is made first and the locks are taken then; if meanwhile
+        one of the things was written, it is made again, with the locks in hand, until it is about nothing else.
+        """
+        runtime, held = self._runtime, set[str]()
+        while True:
+            since = runtime.moment()
+            async with AsyncExitStack() as locks:
+                await locks.enter_async_context(runtime.alone_with(held, attempt.api.remaining))
+                values = await self._resolve(given, attempt)
+                plan: Plan = await self._operation.function(self._call(attempt, context), **values)
+                ids = (getattr(thing, "public_id", None) for thing in attempt.things.values())
+                touched = {one for one in (*ids, *plan.touches) if isinstance(one, str)}
+                if not held:
+                    await locks.enter_async_context(runtime.alone_with(touched, attempt.api.remaining))
+                fresh = touched <= held if held else not runtime.written_since(since, touched)
+                if fresh:
+                    attempt.plan = plan
+                    yield plan, touched
+                    return
+            held = touched
 
     async def _ask(self, binding: Binding, given: BaseModel, attempt: _Attempt, context: Context[Any, Any]) -> Result:
         """Asks the person through the client; what is agreed to is planned anew, for a person takes time to answer."""

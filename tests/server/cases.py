@@ -264,3 +264,4 @@ CASES: tuple[Case, ...] = (
 )
 
 WRITES = tuple(case for case in CASES if case.look is not None)
+PREVIEWED = tuple(case for case in CASES if case.preview)

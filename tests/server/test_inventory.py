@@ -110,8 +110,9 @@ async def test_tools_list_whole_fits_its_budget(tenant: Tenant) -> None:
 
 @pytest.mark.parametrize("way", WAYS, ids=" ".join)
 async def test_the_instructions_arrive_and_are_short(tenant: Tenant, way: Way) -> None:
-    async with offline(tenant, way) as client:
-        instructions = client.instructions if way.era == "2025-11-25" else (await client.session.discover()).instructions
+    mode = "legacy" if way.era == "2025-11-25" else "auto"
+    async with served(make_server(tenant, transport=NoNetwork()), way, mode=mode) as client:
+        instructions = client.instructions
     assert instructions is not None
     assert 500 < len(instructions) < 2_000
     for word in ("confirm_token", "public_id", "candidates", "undo", "data"):
