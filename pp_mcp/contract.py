@@ -17,7 +17,7 @@ from pp_mcp.inventory import ALL_TOOLS
 _REQUIRED = {"api_token"}
 """Settings no tenant can be served without; of `tenant` and `base_url` one is needed, which a registry cannot say."""
 
-_FORMATS = {bool: "boolean", int: "number", float: "number"}
+_FORMATS: dict[Any, str] = {bool: "boolean", int: "number", float: "number"}
 
 _WORDS = {
     Effect.READ: "reads",
@@ -75,7 +75,7 @@ def _environment_variable(name: str, setting: FieldInfo) -> dict[str, Any]:
         said["isRequired"] = True
     if setting.annotation is SecretStr:
         said["isSecret"] = True
-    if kind := _FORMATS.get(setting.annotation or str):
+    if kind := _FORMATS.get(setting.annotation):
         said["format"] = kind
     if get_origin(setting.annotation) is Literal:
         said["choices"] = list(get_args(setting.annotation))

@@ -58,10 +58,12 @@ async def _tour(server: PlusPlusServer, say: Say) -> None:
         }
         tool = "bulk_update_assignments"
         preview = await _ask(client, say, "Extend everything overdue in Rosa's team by a week.", tool, **extend)
-        say("You agree, and the assistant calls again with the token:\n")
-        done = await _ask(client, say, "Yes, go ahead.", tool, **extend, confirm_token=_data(preview)["confirm_token"])
-        undo = _data(done)["undo"]
-        say(f"To undo it, the answer holds a call of {undo['tool']} with each assignment's own date from before.\n")
+        if "confirm_token" in _data(preview):
+            say("You agree, and the assistant calls again with the token:\n")
+            token = _data(preview)["confirm_token"]
+            done = await _ask(client, say, "Yes, go ahead.", tool, **extend, confirm_token=token)
+            undo = _data(done)["undo"]
+            say(f"To undo it, the answer holds a call of {undo['tool']} with each assignment's own date from before.\n")
         question = "Is anything of Rosa's team still overdue?"
         await _ask(client, say, question, "report_assignments", manager="Rosa Alvarez", is_overdue=True)
     say(_CONNECT.format(command=_command()))

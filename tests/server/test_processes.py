@@ -1,4 +1,4 @@
-"""The server as real processes: stdio with nothing on stdout but the protocol, uvicorn on loopback, and the ways to stop."""
+"""The server as real processes: stdio with only the protocol on stdout, uvicorn on loopback, the ways to stop."""
 
 from __future__ import annotations
 
