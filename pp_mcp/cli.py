@@ -51,6 +51,13 @@ def demo_sizes(command: Command) -> Command:
                 show_default=True,
                 help="Demo: assignments.",
             ),
+            click.option(
+                "--fault",
+                "faults",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Demo: trouble on purpose, such as 5xx=0.1; repeatable. A wrong one lists what there is.",
+            ),
         ]
     ):
         command = option(command)
@@ -78,6 +85,7 @@ def serve(
     demo_db: Path | None,
     people: int,
     assignments: int,
+    faults: tuple[str, ...],
     **flags: Any,
 ) -> None:
     """Serve MCP, on stdio or HTTP. Settings come from the environment (PP_…); a flag wins over it."""
@@ -85,11 +93,13 @@ def serve(
         _stop("--demo serves a tenant of its own: leave out --base-url and --tenant.")
     if demo_db and not demo:
         _stop("--demo-db keeps a demo tenant: it goes with --demo.")
+    if faults and not demo:
+        _stop("--fault is for a demo tenant: it goes with --demo.")
     settings = _settings(flags, demo=demo)
     from pp_mcp.errors import Refused
     from pp_mcp.server.http import serve_http, serve_stdio
 
-    tenant = _tenant(demo_db, people, assignments) if demo else None
+    tenant = _tenant(demo_db, people, assignments, faults) if demo else None
     try:
         server = _server(settings, tenant)
         if transport == "http":
@@ -107,10 +117,14 @@ def serve(
 @click.option("--api", is_flag=True, help="Serve the demo tenant's API over HTTP instead of showing the tour.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8_765, show_default=True, help="Port, with --api.")
 @demo_sizes
-def demo(api: bool, port: int, demo_db: Path | None, people: int, assignments: int) -> None:
+def demo(
+    api: bool, port: int, demo_db: Path | None, people: int, assignments: int, faults: tuple[str, ...]
+) -> None:
     """See it work with no account: a tour of a minute, or the demo tenant's API with --api."""
+    if faults and not api:
+        _stop("--fault goes with --api: the tour shows how it goes when all goes well.")
     _log_to_stderr("WARNING" if not api else "INFO")
-    tenant = _tenant(demo_db, people, assignments)
+    tenant = _tenant(demo_db, people, assignments, faults)
     try:
         if api:
             from pp_mcp.demo.serve import run
@@ -165,10 +179,15 @@ def _settings(flags: dict[str, Any], *, demo: bool) -> Settings:
     return settings
 
 
-def _tenant(db: Path | None, people: int, assignments: int) -> Tenant:
-    from pp_mcp.demo import Sizes, Tenant
+def _tenant(db: Path | None, people: int, assignments: int, faults: tuple[str, ...]) -> Tenant:
+    from pp_mcp.demo import Faults, Sizes, Tenant
 
-    return Tenant(db=db if db is not None else ":memory:", sizes=Sizes(people=people, assignments=assignments))
+    try:
+        trouble = Faults.parse(faults)
+    except ValueError as error:
+        _stop(f"--fault: {error}")
+    sizes = Sizes(people=people, assignments=assignments)
+    return Tenant(db=db if db is not None else ":memory:", sizes=sizes, faults=trouble)
 
 
 def _server(settings: Settings, tenant: Tenant | None) -> Any:

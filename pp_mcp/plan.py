@@ -74,6 +74,11 @@ def not_applied(after: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
     return [name for name, wanted in asked.items() if after.get(name) != wanted]
 
 
+def left_out(names: list[str]) -> str:
+    """The sentence that names what was asked for and did not take effect; nothing where everything did."""
+    return f" The API answered without taking over {listed(names, 8)}." if names else ""
+
+
 def update_plan(
     *,
     target: Named,
@@ -107,8 +112,7 @@ def update_plan(
         undo = ToolCall(tool=tool, arguments={reference: target.public_id, **reverse}) if reverse else None
         done = [name for name in changes if name not in failed]
         summary = f"Changed {listed(done, 8)} of the {label}." if done else f"Nothing of the {label} changed."
-        if failed:
-            summary += f" The API answered without taking over {listed(failed, 8)}."
+        summary += left_out(failed)
         return Done(
             summary=summary,
             changes={name: [shown(name, old), shown(name, new)] for name, (old, new) in changes.items()},
@@ -158,4 +162,4 @@ def resolved_name(kind: str, thing: Any) -> Named:
     return Named(kind=kind, public_id=thing.public_id, name=getattr(thing, "name", None))
 
 
-__all__ = ["Done", "Json", "ManyPlan", "Plan", "compare", "not_applied", "resolved_name", "update_plan"]
+__all__ = ["Done", "Json", "ManyPlan", "Plan", "compare", "left_out", "not_applied", "resolved_name", "update_plan"]

@@ -22,6 +22,9 @@ from pp_mcp.server.app import PlusPlusServer, build_server
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.http import http_app
 
+UNSHARED = "name_key NOT IN (SELECT name_key FROM users GROUP BY 1 HAVING count(*) > 1)"
+"""SQL: the person's name is nobody else's."""
+
 SMALL = Sizes(people=60, content_items=40, assignments=300, enrollments=60)
 KEY = "a key that only the tests have, of 40 ch."
 
@@ -87,7 +90,9 @@ def make_server(
 
 
 @asynccontextmanager
-async def served(server: PlusPlusServer, way: Way = IN_MEMORY, name: str = "tests", **options: Any) -> AsyncIterator[Client]:
+async def served(
+    server: PlusPlusServer, way: Way = IN_MEMORY, name: str = "tests", **options: Any
+) -> AsyncIterator[Client]:
     """A client of `server`, connected in this way; `name` is what it calls itself."""
     options = {"mode": way.mode, "client_info": Implementation(name=name, version="1"), **options}
     if way.transport == "memory":
@@ -186,27 +191,37 @@ class Stage:
 
     def person(self, number: int = 0) -> str:
         """The e-mail of an active person whose name nobody shares."""
-        query = "SELECT email FROM users WHERE is_active AND role = 'user' AND name_key NOT IN (SELECT name_key FROM users GROUP BY 1 HAVING count(*) > 1) ORDER BY id LIMIT 1 OFFSET ?"
+        query = f"SELECT email FROM users WHERE is_active AND role = 'user' AND {UNSHARED} ORDER BY id LIMIT 1 OFFSET ?"
         return self.one(query, number)
 
     def group(self, source: str = "plusplus") -> str:
         """The public_id of a group of at least five people."""
-        query = "SELECT g.public_id FROM groups g JOIN group_members m ON m.group_id = g.id WHERE source = ? GROUP BY g.id HAVING count(*) >= 5 ORDER BY g.id"
+        query = (
+            "SELECT g.public_id FROM groups g JOIN group_members m ON m.group_id = g.id WHERE source = ? "
+            "GROUP BY g.id HAVING count(*) >= 5 ORDER BY g.id"
+        )
         return self.one(query, source)
 
     def members(self, group: str) -> list[str]:
         """The e-mails of a group's members, sorted."""
-        query = "SELECT u.email FROM group_members m JOIN users u ON u.id = m.user_id JOIN groups g ON g.id = m.group_id WHERE g.public_id = ? ORDER BY 1"
+        query = (
+            "SELECT u.email FROM group_members m JOIN users u ON u.id = m.user_id JOIN groups g ON g.id = m.group_id "
+            "WHERE g.public_id = ? ORDER BY 1"
+        )
         return self.column(query, group)
 
     def strangers(self, group: str, count: int) -> list[str]:
         """E-mails of people who are not in the group."""
         inside = set(self.members(group))
-        return [one for one in self.column("SELECT email FROM users WHERE is_active ORDER BY id") if one not in inside][:count]
+        everybody = self.column("SELECT email FROM users WHERE is_active ORDER BY id")
+        return [one for one in everybody if one not in inside][:count]
 
     def assignment(self, state: str, number: int = 0) -> str:
         """The public_id of an assignment that did not come with an enrollment."""
-        query = "SELECT public_id FROM assignments WHERE state = ? AND id NOT IN (SELECT assignment_id FROM enrollments WHERE assignment_id IS NOT NULL) ORDER BY id LIMIT 1 OFFSET ?"
+        query = (
+            "SELECT public_id FROM assignments WHERE state = ? AND id NOT IN (SELECT assignment_id FROM enrollments "
+            "WHERE assignment_id IS NOT NULL) ORDER BY id LIMIT 1 OFFSET ?"
+        )
         return self.one(query, state, number)
 
     def state(self, assignment: str) -> str:
@@ -219,5 +234,8 @@ class Stage:
 
     def unassigned(self, person: str) -> str:
         """The public_id of a content item, not archived, that the person has no assignment of."""
-        query = "SELECT public_id FROM content_items WHERE NOT is_archived AND content_type = 'article' AND id NOT IN (SELECT content_item_id FROM assignments a JOIN users u ON u.id = a.user_id WHERE u.email = ?) ORDER BY id"
+        query = (
+            "SELECT public_id FROM content_items WHERE NOT is_archived AND content_type = 'article' AND id NOT IN "
+            "(SELECT content_item_id FROM assignments a JOIN users u ON u.id = a.user_id WHERE u.email = ?) ORDER BY id"
+        )
         return self.one(query, person)

@@ -42,8 +42,11 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
     if len(once) == 1:
         nothing_to_do = "The item is archived already." if archive else "The item is not archived."
     else:
-        nothing_to_do = f"{'All' if archive else 'None'} of the {len(once):,} items {'are' if archive else 'is'} archived"
-        nothing_to_do += " already." if archive else "."
+        all_are, none_is = (
+            f"All {len(once):,} items are archived already.",
+            f"None of the {len(once):,} items is archived.",
+        )
+        nothing_to_do = all_are if archive else none_is
 
     async def apply() -> Done:
         moving_ids = {item.public_id for item in moving}

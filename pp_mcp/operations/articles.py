@@ -24,7 +24,7 @@ from pp_mcp.operations.params import (
     SearchArg,
 )
 from pp_mcp.operations.rows import ContentRow, content_row, full
-from pp_mcp.plan import Done, Plan, update_plan
+from pp_mcp.plan import Done, Plan, left_out, not_applied, update_plan
 from pp_mcp.text import quoted
 
 HiddenArg = Annotated[bool, Field(description="true: not in the catalogue; a link still opens it.")]
@@ -88,11 +88,12 @@ async def create_article(
         created = (await call.api.write("create_article", ContentItem, body)).value
         after = _comparable(created)
         hidden = ", hidden" if created.is_hidden else ""
+        missed = not_applied(after, body)
         return Done(
-            summary=f"Created the article {quoted(created.name)}{hidden}, with no text yet.",
+            summary=f"Created the article {quoted(created.name)}{hidden}, with no text yet.{left_out(missed)}",
             target=Named(kind="article", public_id=created.public_id, name=created.name),
             changes={field: [None, after[field]] for field in body},
-            not_applied=[field for field, value in body.items() if after[field] != value],
+            not_applied=missed,
             undo=ToolCall(tool="delete_content_item", arguments={"content_item": created.public_id}),
             undo_note="Deleting is for good; archive_content_items keeps it.",
         )

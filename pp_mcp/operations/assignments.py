@@ -31,7 +31,7 @@ from pp_mcp.operations.params import (
     UserArg,
 )
 from pp_mcp.operations.rows import AssignmentRow, assignment_row, full
-from pp_mcp.plan import Done, Plan, update_plan
+from pp_mcp.plan import Done, Plan, left_out, update_plan
 from pp_mcp.text import person, quoted, word
 
 OUTSTANDING = ("not_started", "in_progress")
@@ -192,12 +192,13 @@ async def assign_content(
             )
         asked = {field: body[field] for field in ("due_date", "expires_at") if field in body}
         after = _dates(made)
+        missed = [field for field, value in asked.items() if not same_moment(after[field], value)]
+        due = f"due {word(made.due_date)}" if made.due_date else "with no due date"
         return Done(
-            summary=f"Assigned {quoted(content_item.name)} to {person(user.name, user.email)}, "
-            f"{'due ' + word(made.due_date) if made.due_date else 'with no due date'}.",
+            summary=f"Assigned {quoted(content_item.name)} to {person(user.name, user.email)}, {due}.{left_out(missed)}",
             target=_target(made),
             changes={"state": [None, made.state], **{field: [None, after[field]] for field in asked}},
-            not_applied=[field for field, value in asked.items() if not same_moment(after[field], value)],
+            not_applied=missed,
             undo=ToolCall(tool="drop_assignment", arguments={"assignment": made.public_id}),
             undo_note="Dropping leaves a dropped assignment in the history.",
         )

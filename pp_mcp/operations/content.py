@@ -71,7 +71,8 @@ async def search_content(
         group=group.public_id if group else None,
     )
     types = Counter(item.content_type or "unknown" for item in found.items)
-    by_type = [plural(count, word(name).replace("_", " ")) for name, count in types.most_common(3)] if len(types) > 1 else []
+    words = [plural(count, word(name).replace("_", " ")) for name, count in types.most_common(3)]
+    by_type = words if len(types) > 1 else []
     return list_answer(
         found,
         lambda item: content_row(item, detail),

@@ -23,7 +23,7 @@ from pp_mcp.operations.params import (
 )
 from pp_mcp.operations.rows import GroupRow, UserRow, full, group_row, user_row
 from pp_mcp.operations.users import people_facts
-from pp_mcp.plan import Done, Plan, update_plan
+from pp_mcp.plan import Done, Plan, left_out, not_applied, update_plan
 from pp_mcp.text import plural, quoted
 
 SourceArg = Annotated[str, Field(min_length=1, max_length=128)]
@@ -93,11 +93,12 @@ async def create_group(
         created = (await call.api.write("create_group", Group, body)).value
         after = {"name": created.name, "source": created.source}
         twin = f" {plural(len(namesakes), 'other group has', 'other groups have')} that name." if namesakes else ""
+        missed = not_applied(after, body)
         return Done(
-            summary=f"Created the group {quoted(created.name)}, empty.{twin}",
+            summary=f"Created the group {quoted(created.name)}, empty.{twin}{left_out(missed)}",
             target=Named(kind="group", public_id=created.public_id, name=created.name),
             changes={field: [None, value] for field, value in after.items()},
-            not_applied=[field for field, value in body.items() if after.get(field) != value],
+            not_applied=missed,
             undo_note="The API has no delete for groups; it can be done in PlusPlus.",
         )
 

@@ -71,6 +71,7 @@ async def remove_group_members(call: Call, group: GroupArg, members: SomeMembers
         return _done(group, roster, after, [], gone, [user for user in leaving if user.public_id in after])
 
     strangers = len(_once(members)) - len(leaving)
+    nobody = "This person is not" if strangers == 1 else f"None of these {strangers:,} people is"
     return Plan(
         target=_target(group),
         summary=(
@@ -88,9 +89,7 @@ async def remove_group_members(call: Call, group: GroupArg, members: SomeMembers
             ),
             *_synced(group),
         ],
-        unchanged=None
-        if leaving
-        else f"{'This person is not' if strangers == 1 else f'None of these {strangers:,} people is'} in {quoted(group.name)}.",
+        unchanged=None if leaving else f"{nobody} in {quoted(group.name)}.",
         check=_check(group),
     )
 

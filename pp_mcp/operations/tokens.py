@@ -12,8 +12,9 @@ from pp_mcp.answers import Named
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import Refused
 from pp_mcp.models import ApiToken
+from pp_mcp.operations.assignments import same_moment
 from pp_mcp.operations.params import ExpiryArg
-from pp_mcp.plan import Done, Plan
+from pp_mcp.plan import Done, Plan, left_out
 from pp_mcp.text import quoted
 
 TokenNameArg = Annotated[
@@ -42,10 +43,13 @@ async def create_api_token(call: Call, name: TokenNameArg, expires_at: ExpiryArg
             path.unlink(missing_ok=True)
             raise
         _fill(path, written.value.token.get_secret_value())
+        missed = [] if same_moment(written.value.expires_at, expires_at) else ["expires_at"]
         return Done(
-            summary=f"Created the API token {quoted(name)}; its secret is in the file {path} on the server's machine.",
+            summary=f"Created the API token {quoted(name)}; its secret is in the file {path} on the server's machine."
+            + left_out(missed),
             target=Named(kind="api_token", public_id=written.value.public_id, name=name),
             changes={"secret_file": [None, str(path)], "expires_at": [None, written.value.expires_at]},
+            not_applied=missed,
             undo_note="Revoke it in the PlusPlus dashboard under API Tokens.",
         )
 

@@ -27,7 +27,7 @@ from pp_mcp.operations.params import (
     UserArg,
 )
 from pp_mcp.operations.rows import UserRow, full, user_row
-from pp_mcp.plan import Done, Plan, update_plan
+from pp_mcp.plan import Done, Plan, left_out, update_plan
 from pp_mcp.text import person, plural, quoted, word
 
 EmployeeIdArg = Annotated[str, Field(min_length=1, max_length=128, description="Exact id.")]
@@ -126,16 +126,18 @@ async def create_user(
         written = await call.api.write("create_user", User, body)
         created = written.value
         after = _comparable(created)
+        missed = [field for field, value in body.items() if field != "email" and after.get(field) != value]
+        missed += [] if (created.email or "").casefold() == email.casefold() else ["email"]
         return Done(
-            summary=f"Created {person(created.name, created.email)} with the role {word(created.role)}.",
+            summary=f"Created {person(created.name, created.email)} with the role {word(created.role)}."
+            + left_out(missed),
             target=Named(kind="user", public_id=created.public_id, name=created.name),
             changes={
                 name: [None, manager.name if manager and value == manager.public_id else value]
                 for name, value in after.items()
                 if value is not None
             },
-            not_applied=[name for name, value in body.items() if name != "email" and after.get(name) != value]
-            + ([] if (created.email or "").casefold() == email.casefold() else ["email"]),
+            not_applied=missed,
             undo_note="The API cannot delete people; update_user with is_active=false deactivates.",
         )
 

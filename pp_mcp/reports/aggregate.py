@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from array import array
 from collections.abc import Iterator
 from datetime import date
 from typing import Any, NamedTuple
@@ -18,6 +17,9 @@ STATES = ("not_started", "in_progress", "completed", "dropped", "exempted")
 
 _COLUMNS = (*STATES, "other", "overdue")
 _WIDTH = len(_COLUMNS)
+
+_BITS = 32
+"""Of each number that is packed with others into one."""
 
 Key = tuple[str, ...]
 
@@ -98,6 +100,17 @@ def _column(assignment: Assignment) -> int:
     return STATES.index(assignment.state) if assignment.state in STATES else len(STATES)
 
 
+_ONE = {
+    (at, late): 1 << _BITS * at | late << _BITS * (_WIDTH - 1) for at in range(_WIDTH - 1) for late in (False, True)
+}
+"""One assignment in a column, overdue or not, as packed counts."""
+
+
+def _unpacked(packed: int, count: int) -> list[int]:
+    """The numbers packed into one, the last that was put in first."""
+    return [packed >> _BITS * place & (1 << _BITS) - 1 for place in range(count)]
+
+
 class Group(NamedTuple):
     """The assignments that share the values of the dimensions."""
 
@@ -108,43 +121,40 @@ class Group(NamedTuple):
 class Groups:
     """Assignments counted by one to three dimensions.
 
-    There may be nearly as many groups as rows (people by content items), so a group is one number that packs its
-    values, and seven in an array. `people` says who reports to whom, needed where `manager` is among the dimensions.
+    There may be nearly as many groups as rows (people by content items), so a group is kept as two numbers: its values
+    packed into one, its counts into another. `people` says who reports to whom, needed where `manager` is among the
+    dimensions.
     """
 
     def __init__(self, dimensions: list[str], today: date, people: People | None = None) -> None:
         self.dimensions = dimensions
-        self.people = people or People()
+        self.people = People() if people is None else people
         self.totals = Counts()
         self._today = today
         self._names: dict[str, tuple[str, str | None]] = {}
         self._numbered: dict[str, int] = {}
         self._values: list[str] = []
-        self._at: dict[int, int] = {}
-        self._counts = array("L")
+        self._packed: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._at)
+        return len(self._packed)
 
     def restart(self) -> None:
         """Forgets what was counted."""
         self.totals = Counts()
-        self._at.clear()
-        self._counts = array("L")
+        self._packed.clear()
 
     def add(self, assignment: Assignment) -> None:
         """Counts one assignment."""
         late = is_late(assignment, self._today)
         self.totals.add(assignment, late)
-        packed = 0
+        key = 0
         for dimension in self.dimensions:
-            packed = packed << 32 | self._number(self._value(dimension, assignment))
-        at = self._at.get(packed)
-        if at is None:
-            at = self._at[packed] = len(self._counts)
-            self._counts.extend([0] * _WIDTH)
-        self._counts[at + _column(assignment)] += 1
-        self._counts[at + _WIDTH - 1] += late
+            key = key << _BITS | self._number(self._value(dimension, assignment))
+        one = _ONE[_column(assignment), late]
+        before = self._packed.get(key)
+        # A group of one row, as most are where there are many, shares its number with all others like it.
+        self._packed[key] = one if before is None else before + one
 
     def _number(self, value: str) -> int:
         number = self._numbered.get(value)
@@ -185,10 +195,9 @@ class Groups:
         return sorted(self._groups(), key=_rank)
 
     def _groups(self) -> Iterator[Group]:
-        for packed, at in self._at.items():
-            numbers = [packed >> 32 * place & 0xFFFFFFFF for place in reversed(range(len(self.dimensions)))]
-            key = tuple(self._values[number] for number in numbers)
-            yield Group(key, Counts(self._counts[at : at + _WIDTH].tolist()))
+        for key, packed in self._packed.items():
+            values = (self._values[number] for number in _unpacked(key, len(self.dimensions))[::-1])
+            yield Group(tuple(values), Counts(_unpacked(packed, _WIDTH)))
 
     def named(self, key: Key) -> dict[str, Any]:
         """A group's key in words, and in what calls take: e-mails, and the ids of content items."""

@@ -17,9 +17,9 @@ def weekly_overdue_digest(
     return (
         "Write this week's digest of overdue learning. Call report_assignments with group_by=['manager'] and "
         f"is_overdue=true{narrowed}, then with group_by=['content_item']. For the three managers with the most, call "
-        "it again with is_overdue=true, that manager and group_by=['user']. Write: one sentence of totals, the managers "
-        "with their counts, the worst items, and a short, friendly note to each of the three managers. If coverage is not "
-        "complete, say so. Change nothing."
+        "it again with is_overdue=true, that manager and group_by=['user']. Write: one sentence of totals, the "
+        "managers with their counts, the worst items, and a short, friendly note to each of the three managers. If "
+        "coverage is not complete, say so. Change nothing."
     )
 
 

@@ -133,14 +133,14 @@ class References:
                 everything = await drain(
                     self._api, source.find, source.model, keep=lambda thing: not texts.isdisjoint(_names_of(thing))
                 )
-        unclear: list[UnclearReference] = []
+        unclear: dict[str, UnclearReference] = {}
         found: dict[str, Any] = {}
         if everything is not None:
             self._match(argument, source, wanted, everything, found, unclear)
         else:
             await self._each(argument, reference, wanted, found, unclear)
         if unclear:
-            raise _all_of(argument, wanted, unclear)
+            raise _all_of(argument, wanted, [unclear[text] for text in wanted if text in unclear])
         return [found[text] for text in wanted]
 
     async def _each(
@@ -149,7 +149,7 @@ class References:
         reference: Reference,
         wanted: list[str],
         found: dict[str, Any],
-        unclear: list[UnclearReference],
+        unclear: dict[str, UnclearReference],
     ) -> None:
         failures: list[Exception] = []
 
@@ -157,7 +157,7 @@ class References:
             try:
                 found[text] = (await self.one(argument, reference, text))[0]
             except UnclearReference as error:
-                unclear.append(error)
+                unclear[text] = error
             except Exception as error:
                 # The first failure speaks for the whole list; the other look-ups are stopped.
                 failures.append(error)
@@ -176,7 +176,7 @@ class References:
         wanted: list[str],
         everything: list[Any],
         found: dict[str, Any],
-        unclear: list[UnclearReference],
+        unclear: dict[str, UnclearReference],
     ) -> None:
         by_id = {thing.public_id: thing for thing in everything}
         by_email: dict[str, list[Any]] = {}
@@ -195,7 +195,7 @@ class References:
             if len(matches) == 1:
                 found[text] = matches[0]
             else:
-                unclear.append(_unclear(argument, source, text, matches, bool(matches)))
+                unclear[text] = _unclear(argument, source, text, matches, bool(matches))
 
     async def _by_id(self, argument: str, kind: Kind, source: _Source, public_id: str) -> Any:
         try:
@@ -255,7 +255,7 @@ def check(argument: str, reference: Reference, given: str) -> str:
     """
     text = given.strip()
     shown, kind = quoted(text), reference.kind
-    wrong = ""
+    wrong = why = ""
     if not text:
         wrong, why = f"{argument} is empty, or has an empty entry.", "is empty"
     elif len(text) > LONGEST:
@@ -350,10 +350,10 @@ def _all_of(argument: str, wanted: list[str], unclear: list[UnclearReference]) -
     names = listed([quoted(error.given) for error in unclear], 10)
     candidates = [{"for": error.given, **candidate} for error in unclear for candidate in error.candidates]
     found = len(wanted) - len(unclear)
+    are, these = ("is", "this") if len(unclear) == 1 else ("are", "these")
     return UnclearReference(
-        f"{argument}: {len(unclear):,} of {len(wanted):,} entries {'is' if len(unclear) == 1 else 'are'} unclear: {names}. "
-        f"Nothing was done; mend or leave out {'this' if len(unclear) == 1 else 'these'}"
-        + (f", the other {found:,} {'was' if found == 1 else 'were'} found." if found else "."),
+        f"{argument}: {len(unclear):,} of {len(wanted):,} entries {are} unclear: {names}. Nothing was done; mend or leave "
+        f"out {these}" + (f", the other {found:,} {'was' if found == 1 else 'were'} found." if found else "."),
         argument=argument,
         given=listed([error.given for error in unclear], 10),
         candidates=candidates,

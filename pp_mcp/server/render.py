@@ -6,13 +6,15 @@ Text and `structuredContent` hold the same object. What does not fit is left out
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any, cast
 
 from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 from pydantic import BaseModel
 
 from pp_mcp.answers import ErrorAnswer, ListAnswer
-from pp_mcp.text import neutralise, word
+from pp_mcp.text import listed, neutralise, word
 
 LIMIT = 40_000
 """Characters of one answer; clients cut or refuse longer ones at 50,000 or so."""
@@ -24,6 +26,12 @@ REPORT_LIMIT = 6_000
 """Characters of a report of up to `REPORT_ROWS` rows, which is what it has where nothing else is asked for."""
 
 REPORT_ROWS = 16
+
+_WORDS_ROOM = 300
+"""Characters kept for saying what was left out."""
+
+_LEAST_ROOM = 6_000
+"""Characters that an undo leaves for the rest of an answer; one that is longer is left out."""
 
 VALUE_LIMIT = 2_000
 """Characters of one text value, such as a description."""
@@ -42,8 +50,8 @@ def rendered(answer: BaseModel, *, detail: str = "full") -> CallToolResult:
         data = _fit(data, "items", limit)
     elif "rows" in data:
         data = _fit(data, "rows", REPORT_LIMIT if len(data["rows"]) <= REPORT_ROWS else LIMIT)
-    elif len(compact(data)) > LIMIT:
-        data = _fit(data, "items", LIMIT)
+    if len(compact(data)) > LIMIT:
+        _trim(data, LIMIT - _WORDS_ROOM)
     content: list[ContentBlock] = [TextContent(text=compact(data))]
     if "csv" in data:
         content.append(ResourceLink(uri=data["csv"], name="all rows as CSV", mime_type="text/csv"))
@@ -53,6 +61,11 @@ def rendered(answer: BaseModel, *, detail: str = "full") -> CallToolResult:
 def rendered_error(error: ErrorAnswer) -> CallToolResult:
     """An error as a result the model reads: the message first, then what it can use."""
     data = cast("dict[str, Any]", _clean(error.model_dump(mode="json", exclude_none=True), 1_500))
+    if "candidates" in data:
+        data["candidates"] = _clean(data["candidates"], 200)
+    if "field_errors" in data:
+        fields = list(cast("dict[str, list[str]]", data["field_errors"]).items())[:20]
+        data["field_errors"] = {name: _clean(said[:3], 500) for name, said in fields}
     lines = [data["message"]]
     for candidate in data.get("candidates", []):
         lines.append("- " + json.dumps(candidate, ensure_ascii=False))
@@ -85,31 +98,90 @@ def _fit(data: dict[str, Any], rows: str, limit: int) -> dict[str, Any]:
     """Cuts long values in the rows, then leaves out the last rows, until it fits."""
     for longest in (None, 120, 60, 40):
         if longest is not None:
-            data = {**data, rows: _clean(data.get(rows, []), longest)}
+            data = {**data, rows: _clean(data[rows], longest)}
         if len(compact(data)) <= limit:
             return data
-    kept: list[Any] = data.get(rows, [])
-    everything = len(kept)
-    room = limit - len(compact({**data, rows: []})) - 300
-    used = 0
-    shown: list[Any] = []
+    kept: list[Any] = data[rows]
+    room = limit - len(compact({**data, rows: []})) - _WORDS_ROOM
+    shown = 0
+    left_inside: Counter[str] = Counter()
     for row in kept:
-        used += len(compact(row)) + 1
-        if used > room:
+        left_inside += _shorten(row, room) if shown == 0 else Counter()
+        room -= len(compact(row)) + 2
+        if room < 0:
             break
-        shown.append(row)
-    missing = everything - len(shown)
-    data = {**data, rows: shown, "left_out": missing}
-    data["summary"] = f"{data['summary']} {_how_to_get(data, len(shown), missing)}"
+        shown += 1
+    if "page_size" in data:
+        shown = _whole_pages(data["page_size"], shown)
+    missing = len(kept) - shown
+    data = {**data, rows: kept[:shown], "left_out": missing or left_inside.total()}
+    if missing:
+        data["summary"] = f"{data['summary']} {_how_to_get(data, shown, missing)}"
+    if left_inside:
+        data["summary"] = f"{data['summary']} {_left_inside(left_inside)}"
     return data
 
 
+def _whole_pages(page_size: int, shown: int) -> int:
+    """So many of the rows that the others are whole pages of that size, where that costs at most half of them."""
+    even = max((size for size in range(1, shown + 1) if page_size % size == 0), default=shown)
+    return even if 2 * even >= shown else shown
+
+
 def _how_to_get(data: dict[str, Any], shown: int, missing: int) -> str:
+    rows = "row" if missing == 1 else f"{missing:,} rows"
     if "page_size" not in data:
-        return f"{missing:,} more rows did not fit into this answer."
+        return f"Too long: the last {rows} did not fit into this answer."
     size = max(shown, 1)
     start = (data["page"] - 1) * data["page_size"] + shown
-    return (
-        f"Too long: the last {missing:,} rows of this page are left out; "
-        f"page={start // size + 1} with page_size={size} has them."
+    first, last = start // size + 1, (start + missing - 1) // size + 1
+    has = (
+        f"page={first} with page_size={size} has"
+        if first == last
+        else f"page={first} to {last}, page_size={size}, have"
     )
+    again = ", and some of these again" if start % size else ""
+    them = "it" if missing == 1 else "them"
+    return f"Too long: the last {rows} of this page {'is' if missing == 1 else 'are'} left out; {has} {them}{again}."
+
+
+def _trim(data: dict[str, Any], limit: int) -> None:
+    """Leaves out the ends of the longest lists inside one thing, such as the groups that may see it, until it fits."""
+    undo = len(compact(data.get("undo")))
+    if undo > limit - _LEAST_ROOM:
+        # Half of an undo is another change.
+        undo = 0
+        data["undo"] = None
+        data["undo_note"] = "The call that undoes it is too long for one answer: undo it in parts, from your own list."
+    left_out = _shorten({name: value for name, value in data.items() if name != "undo"}, limit - undo)
+    if left_out:
+        data["left_out"] = left_out.total()
+        data["summary"] = f"{data['summary']} {_left_inside(left_out)}"
+
+
+def _left_inside(left_out: Counter[str]) -> str:
+    return f"Too long: the last {listed([f'{count:,} of {name}' for name, count in left_out.items()], 8)} are left out."
+
+
+def _shorten(data: dict[str, Any], limit: int) -> Counter[str]:
+    """Halves the longest list inside, in place, until it fits; answers how many entries of what went. Pairs stay."""
+    left_out: Counter[str] = Counter()
+    while len(compact(data)) > limit:
+        found = [(len(compact(values)), name, values) for name, values in _lists(data) if len(values) > 2]
+        if not found:
+            break
+        _, name, longest = max(found, key=lambda one: one[0])
+        left_out[name] += len(longest) - len(longest) // 2
+        del longest[len(longest) // 2 :]
+    return left_out
+
+
+def _lists(value: Any, name: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """Every list inside, with the name of the field it stands in."""
+    if isinstance(value, list):
+        yield name, cast("list[Any]", value)
+        for one in cast("list[Any]", value):
+            yield from _lists(one, name)
+    elif isinstance(value, dict):
+        for key, one in cast("dict[str, Any]", value).items():
+            yield from _lists(one, key)

@@ -109,7 +109,9 @@ class ServedTool(Tool):
         values = {name: getattr(given, name) for name in type(given).model_fields if name != CONFIRM_TOKEN}
         for name, marker in self._operation.references.items():
             value = values[name]
-            for text in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
+            for text in cast(
+                list[str], value if isinstance(value, list) else [value] if isinstance(value, str) else []
+            ):
                 check(name, marker, text)
         for name, marker in self._operation.references.items():
             value = values[name]

@@ -119,9 +119,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case("list_group_members", lambda s: {"group": s.group(), "is_active": True}),
     Case("add_group_members", _joining, _members, lambda before, given: sorted({*before, *given["members"]})),
-    Case(
-        "replace_group_members", _matching, _members, lambda before, given: sorted(given["members"]), preview=True
-    ),
+    Case("replace_group_members", _matching, _members, lambda before, given: sorted(given["members"]), preview=True),
     Case(
         "remove_group_members",
         _leaving,

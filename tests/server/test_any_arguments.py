@@ -1,4 +1,4 @@
-"""Arguments drawn from each tool's own schema, with faults switched on: an answer or a clean error, and nothing destroyed."""
+"""Arguments drawn from each tool's own schema, with faults switched on: an answer or a clean error, and no harm."""
 
 from __future__ import annotations
 
@@ -15,10 +15,20 @@ from pp_mcp.declare import Effect, Operation
 from pp_mcp.demo import Faults, Sizes, Tenant
 from pp_mcp.inventory import ALL_TOOLS
 
-FAULTS = ["429=0.05", "5xx=0.05", "5xx-after=0.03", "drop-before=0.05", "drop-after=0.05", "truncate=0.05", "garbage=0.05"]
+FAULTS = [
+    "429=0.05",
+    "5xx=0.05",
+    "5xx-after=0.03",
+    "drop-before=0.05",
+    "drop-after=0.05",
+    "truncate=0.05",
+    "garbage=0.05",
+]
 
 TEXTS = st.one_of(
-    st.sampled_from(["", " ", "..", ".", "a/b", "%2e%2e", "null", "\u202eabc", "x" * 600, "1e9", "Security 101", "Sam Lee"]),
+    st.sampled_from(
+        ["", " ", "..", ".", "a/b", "%2e%2e", "null", "\u202eabc", "x" * 600, "1e9", "Security 101", "Sam Lee"]
+    ),
     st.text(max_size=30),
 )
 

@@ -100,7 +100,9 @@ async def test_a_target_that_changed_meanwhile(case: Case, client: Client, stage
     value = arguments[name]
     stage.change(query, value[0] if isinstance(value, list) else value)
     flags = dict.fromkeys(preview.get("needs", []), True)
-    answer = await still_previewed(client, stage, case.tool, **arguments, **flags, confirm_token=preview["confirm_token"])
+    answer = await still_previewed(
+        client, stage, case.tool, **arguments, **flags, confirm_token=preview["confirm_token"]
+    )
     assert answer["confirm_token"] != preview["confirm_token"]
 
 
@@ -255,7 +257,9 @@ async def _nothing() -> Done:
 
 
 def binding(**changes: Any) -> Binding:
-    plan = Plan(Named(kind="user", public_id="1", name="A"), "Do it.", _nothing, **{"state": [1], **changes.pop("plan", {})})
+    plan = Plan(
+        Named(kind="user", public_id="1", name="A"), "Do it.", _nothing, **{"state": [1], **changes.pop("plan", {})}
+    )
     return Binding(**{"tool": "t", "arguments": {"a": 1}, "caller": "c", "plan": plan, **changes})
 
 

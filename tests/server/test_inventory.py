@@ -16,8 +16,8 @@ from mcp.types import Tool
 from stage import WAYS, Way, connected, make_server, served
 
 from pp_mcp.config import Settings
-from pp_mcp.demo import Tenant
 from pp_mcp.declare import Effect, Operation
+from pp_mcp.demo import Tenant
 from pp_mcp.inventory import ALL_TOOLS, BY_NAME, enabled, unavailable
 
 pytestmark = pytest.mark.anyio
@@ -37,10 +37,17 @@ TOOLSETS = {
 }
 OPERATION_TOOLSETS = [name for name in TOOLSETS if name not in ("reports", "bulk")]
 
-ALWAYS_CONFIRMED = set(
-    "replace_group_members remove_group_members delete_content_item archive_content_items drop_assignment "
-    "revert_completion create_api_token bulk_assign_content bulk_update_assignments".split()
-)
+ALWAYS_CONFIRMED = {
+    "replace_group_members",
+    "remove_group_members",
+    "delete_content_item",
+    "archive_content_items",
+    "drop_assignment",
+    "revert_completion",
+    "create_api_token",
+    "bulk_assign_content",
+    "bulk_update_assignments",
+}
 SOMETIMES_CONFIRMED = {"update_user", "update_content_item"}
 
 
@@ -150,7 +157,9 @@ def test_the_annotations_follow_from_the_effect(tool: Operation) -> None:
     assert hints.idempotent_hint is not tool.name.startswith("create_")
     assert (tool.effect is Effect.DESTROY) == (tool.name in ALWAYS_CONFIRMED)
     assert tool.may_confirm == (tool.name in ALWAYS_CONFIRMED | SOMETIMES_CONFIRMED)
-    writes = re.match(r"create|update|add|remove|replace|delete|archive|unarchive|assign|complete|drop|exempt|revert|bulk", tool.name)
+    writes = re.match(
+        r"create|update|add|remove|replace|delete|archive|unarchive|assign|complete|drop|exempt|revert|bulk", tool.name
+    )
     assert (writes is not None) == (tool.effect is not Effect.READ)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from stage import Stage, ask, confirmed, connected
+from stage import UNSHARED, Stage, ask, confirmed, connected
 
 from .cases import WRITES, Case
 
@@ -138,7 +138,7 @@ async def test_every_field_goes_back(
 async def test_the_groups_of_an_item_go_back(client: Client, stage: Stage) -> None:
     item = stage.item("id IN (SELECT content_item_id FROM item_groups)")
     before = stage.tenant.snapshot()
-    names = stage.column("SELECT name FROM groups WHERE name_key NOT IN (SELECT name_key FROM groups GROUP BY 1 HAVING count(*) > 1) LIMIT 2")
+    names = stage.column(f"SELECT name FROM groups WHERE {UNSHARED.replace('users', 'groups')} LIMIT 2")
     answer = await ask(client, "update_content_item", content_item=item, groups=names)
     assert answer["status"] == "done"
     assert answer["changes"]["groups"][1] == names or sorted(answer["changes"]["groups"][1]) == sorted(names)

@@ -1,0 +1,63 @@
+"""`python -m pp_mcp.bench [reports|menu]`."""
+
+from __future__ import annotations
+
+import sys
+
+import anyio
+import click
+
+from pp_mcp.bench import menu as menus
+from pp_mcp.bench import reports as reporting
+from pp_mcp.bench.tenant import Place
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Measures the server; without a command, the reports at full size."""
+    if context.invoked_subcommand is None:
+        context.invoke(reports)
+
+
+@main.command()
+@click.option("--people", type=click.IntRange(min=60), default=Place.people, show_default=True)
+@click.option("--assignments", type=click.IntRange(min=1), default=Place.assignments, show_default=True)
+@click.option("--latency", type=click.FloatRange(min=0), default=Place.latency, show_default=True, help="Seconds.")
+@click.option("--rate", type=click.IntRange(min=1), default=Place.rate, show_default=True, help="Requests a window.")
+@click.option("--window", type=click.FloatRange(min=0.1), default=Place.window, show_default=True, help="Seconds.")
+@click.option("--bulk", type=click.IntRange(1, 1_000), default=500, show_default=True, help="People to assign to.")
+@click.option("--memory/--no-memory", default=True, help="Measure memory too, which takes about as long again.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def reports(
+    people: int = Place.people,
+    assignments: int = Place.assignments,
+    latency: float = Place.latency,
+    rate: int = Place.rate,
+    window: float = Place.window,
+    bulk: int = 500,
+    memory: bool = True,
+    as_json: bool = False,
+) -> None:
+    """Questions to the server and to a mirror of the API, side by side."""
+    place = Place(people, assignments, latency, rate, window)
+
+    async def run() -> list[reporting.Line]:
+        return await reporting.run(
+            place, memory=memory, bulk=min(bulk, people // 2), say=lambda text: click.echo(text, err=True)
+        )
+
+    lines = anyio.run(run)
+    click.echo(reporting.as_json(lines) if as_json else reporting.table(lines))
+
+
+@main.command()
+def menu() -> None:
+    """Characters of the menu, per tool and in all."""
+    click.echo(menus.table())
+    everything, without = menus.totals()
+    sys.exit(everything >= menus.BUDGET or without >= menus.BUDGET_WITHOUT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Writes drawn at random on whatever state a tenant is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from .world import Json, World
+
+Draw = Callable[[World, Random], Json | None]
+
+
+@dataclass(frozen=True)
+class Move:
+    """One kind of write. `draw` makes its arguments, or none where the state has nothing for it."""
+
+    tool: str
+    draw: Draw
+    leaves: str = "nothing"
+    """What its undo leaves: `nothing`, `dropped` assignments, or `all` where there is no undo."""
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.name or self.tool
+
+
+def ids(world: World, table: str, where: str = "1") -> list[str]:
+    return world.stage.column(f"SELECT public_id FROM {table} WHERE {where} ORDER BY id")
+
+
+LOOSE = "id NOT IN (SELECT assignment_id FROM enrollments WHERE assignment_id IS NOT NULL)"
+OUTSTANDING = f"state IN ('not_started', 'in_progress') AND {LOOSE}"
+
+
+def some(draws: Random, values: list[str], most: int = 6) -> list[str]:
+    return draws.sample(values, min(len(values), draws.randint(1, most)))
+
+
+def fields(draws: Random, values: Json) -> Json:
+    """One or more of the fields."""
+    return {name: values[name] for name in draws.sample(sorted(values), draws.randint(1, len(values)))}
+
+
+def user(world: World, draws: Random) -> Json:
+    people = ids(world, "users")
+    target = draws.choice(people)
+    values = {
+        "name": draws.choice(["Ann Other", "Bö Ünïcode 李", 'Quote "d"', "Same"]),
+        "role": draws.choice(["user", "organizer", "admin"]),
+        "employee_id": draws.choice([None, "E-1", "0042"]),
+        # Of those who report to nobody, so that no circle comes about.
+        "manager": draws.choice([None, *(one for one in ids(world, "users", "manager_id IS NULL") if one != target)]),
+        "is_active": draws.random() < 0.5,
+    }
+    return {"user": target, **fields(draws, values)}
+
+
+def group_name(world: World, draws: Random) -> Json:
+    return {"group": draws.choice(ids(world, "groups")), "name": draws.choice(["One", "Two", "Three  spaces"])}
+
+
+def members(world: World, draws: Random) -> Json:
+    chosen = some(draws, ids(world, "users"), 10)
+    return {"group": draws.choice(ids(world, "groups")), "members": chosen}
+
+
+def roster(world: World, draws: Random) -> Json:
+    drawn = members(world, draws)
+    return drawn if draws.random() < 0.9 else {**drawn, "members": []}
+
+
+def item(world: World, draws: Random) -> Json:
+    groups = ids(world, "groups")
+    values = {
+        "name": draws.choice(["An item", "Ein Ding"]),
+        "is_hidden": draws.random() < 0.5,
+        "groups": some(draws, groups) if draws.random() < 0.7 else [],
+    }
+    return {"content_item": draws.choice(ids(world, "content_items")), **fields(draws, values)}
+
+
+def items(world: World, draws: Random) -> Json:
+    return {"items": some(draws, ids(world, "content_items"), 8)}
+
+
+def new_article(_: World, draws: Random) -> Json:
+    values = {"is_hidden": True, "is_self_assignable": False, "duration": draws.randint(0, 90)}
+    return {"name": f"Article {draws.randint(0, 999)}", **fields(draws, values)}
+
+
+def article(world: World, draws: Random) -> Json | None:
+    articles = ids(world, "content_items", "content_type = 'article'")
+    values = {
+        "name": draws.choice(["An article", "Ein Text"]),
+        "is_hidden": draws.random() < 0.5,
+        "is_self_assignable": draws.random() < 0.5,
+        "duration": draws.choice([None, 0, 5, 90]),
+    }
+    return {"article": draws.choice(articles), **fields(draws, values)} if articles else None
+
+
+def due(draws: Random) -> str:
+    return f"203{draws.randint(0, 1)}-0{draws.randint(1, 2)}-01"
+
+
+def assign(world: World, draws: Random) -> Json:
+    target = draws.choice(ids(world, "users", "is_active"))
+    return {
+        "user": target,
+        "content_item": draws.choice(ids(world, "content_items", "NOT is_archived")),
+        **fields(draws, {"due_date": due(draws), "expires_at": "2032-01-01T00:00:00Z"}),
+    }
+
+
+def assign_many(world: World, draws: Random) -> Json:
+    who: Json = {"users": some(draws, ids(world, "users"), 8)}
+    if draws.random() < 0.3:
+        who = {"group": draws.choice(ids(world, "groups", "id IN (SELECT group_id FROM group_members)"))}
+    chosen = draws.choice(ids(world, "content_items", "NOT is_archived"))
+    return {"content_item": chosen, "due_date": due(draws), "reassign": draws.random() < 0.5, **who}
+
+
+def dates(world: World, draws: Random) -> Json | None:
+    found = ids(world, "assignments", OUTSTANDING)
+    values = {"due_date": draws.choice([None, due(draws)]), "expires_at": draws.choice([None, "2032-01-01"])}
+    return {"assignment": draws.choice(found), **fields(draws, values)} if found else None
+
+
+def step(where: str) -> Draw:
+    def draw(world: World, draws: Random) -> Json | None:
+        found = ids(world, "assignments", where)
+        return {"assignment": draws.choice(found)} if found else None
+
+    return draw
+
+
+def many(action: str, where: str) -> Draw:
+    def draw(world: World, draws: Random) -> Json | None:
+        found = ids(world, "assignments", where)
+        if not found:
+            return None
+        drawn: Json = {"action": action, "assignments": some(draws, found, 8)}
+        if action == "set_due_date":
+            drawn["due_date"] = draws.choice([None, due(draws)])
+        return drawn
+
+    return draw
+
+
+ALONE = (
+    "NOT EXISTS (SELECT 1 FROM assignments b WHERE b.id != assignments.id AND b.user_id = assignments.user_id AND "
+    "b.content_item_id = assignments.content_item_id AND b.state IN ('not_started', 'in_progress'))"
+)
+"""Where nothing else of the same person and item is outstanding, so that it can be taken back."""
+
+MOVES: tuple[Move, ...] = (
+    Move("update_user", user),
+    Move("update_group", group_name),
+    Move("add_group_members", members),
+    Move("remove_group_members", members),
+    Move("replace_group_members", roster),
+    Move("update_content_item", item),
+    Move("archive_content_items", items),
+    Move("unarchive_content_items", items),
+    Move("create_article", new_article),
+    Move("update_article", article),
+    Move("assign_content", assign, "dropped"),
+    Move("bulk_assign_content", assign_many, "dropped"),
+    Move("update_assignment", dates),
+    Move("complete_assignment", step(OUTSTANDING)),
+    Move("exempt_assignment", step(OUTSTANDING)),
+    Move("revert_exemption", step(f"state = 'exempted' AND {ALONE}")),
+    *(
+        Move("bulk_update_assignments", many(action, where), name=f"bulk_update_assignments {action}")
+        for action, where in (
+            ("set_due_date", f"{OUTSTANDING} AND content_item_id NOT IN (SELECT event_id FROM enrollments)"),
+            ("complete", "1"),
+            ("exempt", "1"),
+            ("revert_exemption", f"state = 'exempted' AND {ALONE} OR state = 'completed' AND id % 5 = 0"),
+        )
+    ),
+    Move(
+        "create_user",
+        lambda _, draws: {"email": f"p{draws.randint(0, 10**9)}@acme.example", "name": "P"},
+        "all",
+    ),
+    Move("create_group", lambda _, draws: {"name": f"G{draws.randint(0, 10**9)}"}, "all"),
+    Move("drop_assignment", step(f"state IN ('not_started', 'in_progress', 'exempted') AND {LOOSE}"), "all"),
+    Move("revert_completion", step(f"state = 'completed' AND {ALONE}"), "all"),
+    Move("complete_assignment", step(f"state = 'exempted' AND {LOOSE}"), "all", "complete_assignment exempted"),
+    Move("bulk_update_assignments", many("drop", "1"), "all", "bulk_update_assignments drop"),
+    Move(
+        "bulk_update_assignments",
+        many("revert_completion", f"state != 'completed' OR {ALONE}"),
+        "all",
+        "bulk_update_assignments revert_completion",
+    ),
+    Move("delete_content_item", lambda w, draws: {"content_item": draws.choice(ids(w, "content_items"))}, "all"),
+    Move("create_api_token", lambda _, draws: {"name": f"T{draws.randint(0, 10**9)}"}, "all"),
+)
