@@ -117,9 +117,7 @@ def serve(
 @click.option("--api", is_flag=True, help="Serve the demo tenant's API over HTTP instead of showing the tour.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8_765, show_default=True, help="Port, with --api.")
 @demo_sizes
-def demo(
-    api: bool, port: int, demo_db: Path | None, people: int, assignments: int, faults: tuple[str, ...]
-) -> None:
+def demo(api: bool, port: int, demo_db: Path | None, people: int, assignments: int, faults: tuple[str, ...]) -> None:
     """See it work with no account: a tour of a minute, or the demo tenant's API with --api."""
     if faults and not api:
         _stop("--fault goes with --api: the tour shows how it goes when all goes well.")

@@ -141,7 +141,9 @@ def _undo_note(former: Mapping[str, Any], unset: list[str]) -> str | None:
     notes: list[str] = []
     hidden = [name for name, old in former.items() if isinstance(old, str) and neutralise(old).strip() != old]
     if hidden:
-        notes.append(f"The former {listed(hidden)} held hidden characters or outer spaces: the undo sets it without them.")
+        notes.append(
+            f"The former {listed(hidden)} held hidden characters or outer spaces: the undo sets it without them."
+        )
     if unset:
         notes.append(f"The API did not say what {listed(unset)} was before, so that cannot be set back.")
     return " ".join(notes) or None

@@ -21,7 +21,10 @@ _HIDDEN = re.compile(r"[\u115f\u1160\u3164\uffa0\u034f\u17b4\u17b5\u180b-\u180f\
 _KEYCAPS = frozenset("0123456789#*")
 """What an emoji selector may follow besides characters that have an emoji form."""
 
-_CLOSING = dict.fromkeys(map(ord, "“”„‟〝〞＂\""), "'")
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Categories of characters that nobody sees: controls, formats, line and paragraph separators, and unassigned ones."""
+
+_CLOSING = dict.fromkeys(map(ord, '“”„‟〝〞\uff02"'), "'")
 _WORD = re.compile(r"[A-Za-z0-9_.:+-]{1,40}")
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,190}")
 
@@ -52,9 +55,9 @@ def _visible(text: str) -> Iterable[str]:
                 yield character
             joinable = False
             continue
-        elif character == "\ufe0f" and (last == character or not (joinable or last in _KEYCAPS)):
-            continue
-        elif category in {"Cc", "Cf", "Cs", "Co", "Cn"} or category in {"Zl", "Zp"}:
+        elif category in _UNSEEN or (
+            character == "\ufe0f" and (last == character or not (joinable or last in _KEYCAPS))
+        ):
             continue
         else:
             yield character

@@ -112,8 +112,8 @@ class AuditLog:
         except OSError as error:
             log.error("The audit log cannot be written: %s", error.strerror)
             raise Refused(
-                f"The audit log cannot be written ({error.strerror}), and nothing is changed that is not logged. Reading "
-                "still works. Nothing was sent; mend PP_AUDIT_LOG's place first."
+                f"The audit log cannot be written ({error.strerror}), and nothing is changed that is not logged. "
+                "Reading still works. Nothing was sent; mend PP_AUDIT_LOG's place first."
             ) from error
 
     def _append(self, record: dict[str, Any]) -> None:

@@ -14,8 +14,8 @@ from pp_mcp.bulk.outcome import EXAMPLES, UNDO_LIMIT, Undo, cost, told
 from pp_mcp.declare import Call, Effect, Reference, operation
 from pp_mcp.errors import InvalidArgument, OutOfTime
 from pp_mcp.models import Assignment, ContentItem, Group, User
-from pp_mcp.operations.assignments import OUTSTANDING, same_moment, was_there
-from pp_mcp.operations.params import DueArg, ExpiryArg, GroupArg, ItemArg, ManagerArg
+from pp_mcp.operations.assignments import OUTSTANDING, was_there
+from pp_mcp.operations.params import DueArg, ExpiryArg, GroupArg, ItemArg, ManagerArg, same_moment
 from pp_mcp.plan import Done, ManyPlan
 from pp_mcp.reports.people import People
 from pp_mcp.reports.selection import Selection, read_assignments

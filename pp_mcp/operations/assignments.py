@@ -29,6 +29,7 @@ from pp_mcp.operations.params import (
     StateArg,
     UntilArg,
     UserArg,
+    same_moment,
 )
 from pp_mcp.operations.rows import AssignmentRow, assignment_row, full
 from pp_mcp.plan import Done, Plan, left_out, update_plan
@@ -153,7 +154,8 @@ def _facts(assignments: list[Assignment], all_overdue: bool) -> list[str]:
 async def get_assignment(call: Call, assignment: AssignmentArg) -> ItemAnswer[AssignmentRow]:
     """Show one assignment: person, content item, state, progress, score, due and expiry dates, attempt, rating. To find
     assignments by person or content item use list_assignments."""
-    due = f", due {word(assignment.due_date)}{' (overdue)' if assignment.is_overdue else ''}" if assignment.due_date else ""
+    late = " (overdue)" if assignment.is_overdue else ""
+    due = f", due {word(assignment.due_date)}{late}" if assignment.due_date else ""
     return ItemAnswer[AssignmentRow](
         summary=f"{label_of(assignment)}: {word(assignment.state)}{due}.", item=full(AssignmentRow, assignment)
     )
@@ -188,15 +190,17 @@ async def assign_content(
             due = word(made.due_date or "never")
             return Done(
                 summary=f"{label_of(made)} was there already, {word(made.state)}, due {due}: nothing changed.",
-                target=_target(made),
+                target=target_of(made),
             )
         asked = {field: body[field] for field in ("due_date", "expires_at") if field in body}
         after = _dates(made)
         missed = [field for field, value in asked.items() if not same_moment(after[field], value)]
         due = f"due {word(made.due_date)}" if made.due_date else "with no due date"
         return Done(
-            summary=f"Assigned {quoted(content_item.name)} to {person(user.name, user.email)}, {due}.{left_out(missed)}",
-            target=_target(made),
+            summary=(
+                f"Assigned {quoted(content_item.name)} to {person(user.name, user.email)}, {due}.{left_out(missed)}"
+            ),
+            target=target_of(made),
             changes={"state": [None, made.state], **{field: [None, after[field]] for field in asked}},
             not_applied=missed,
             undo=ToolCall(tool="drop_assignment", arguments={"assignment": made.public_id}),
@@ -207,11 +211,11 @@ async def assign_content(
     if active is not None:
         due = f"due {word(active.due_date)}" if active.due_date else "with no due date"
         unchanged = (
-            f"{label_of(active)} is outstanding already: {word(active.state)}, {due}, public_id {word(active.public_id)}. "
-            "Its dates are changed with update_assignment."
+            f"{label_of(active)} is outstanding already: {word(active.state)}, {due}, "
+            f"public_id {word(active.public_id)}. Its dates are changed with update_assignment."
         )
     return Plan(
-        target=_target(active) if active else Named(kind="assignment", name=f"{content_item.name} for {user.name}"),
+        target=target_of(active) if active else Named(kind="assignment", name=f"{content_item.name} for {user.name}"),
         summary=f"Assign {quoted(content_item.name)} to {person(user.name, user.email)}.",
         apply=apply,
         unchanged=unchanged,
@@ -254,7 +258,7 @@ async def update_assignment(
         }
 
     return update_plan(
-        target=_target(assignment),
+        target=target_of(assignment),
         tool="update_assignment",
         reference="assignment",
         before=before,
@@ -275,29 +279,15 @@ def _dates(assignment: Assignment) -> dict[str, Any]:
     return {"due_date": assignment.due_date, "expires_at": assignment.expires_at}
 
 
-def same_moment(one: str | None, other: str | None) -> bool:
-    """Whether two dates or times as the API writes them mean the same: `Z` or `+00:00`, with fractions or not."""
-    if one is None or other is None or one == other:
-        return one == other
-    return normal_moment(one) == normal_moment(other)
-
-
-def normal_moment(text: str) -> str:
-    """A time in one spelling, to the second: services drop fractions of seconds differently."""
-    return text.replace("+00:00", "").rstrip("Z").split(".")[0]
-
-
 def label_of(assignment: Assignment) -> str:
     """An assignment in words: its content item and its person."""
     return f"{quoted(assignment.content_item.name)} for {person(assignment.user.name, assignment.user.email)}"
 
 
-def _target(assignment: Assignment) -> Named:
+def target_of(assignment: Assignment) -> Named:
+    """An assignment as an answer's target."""
     return Named(
         kind="assignment",
         public_id=assignment.public_id,
         name=f"{assignment.content_item.name} for {assignment.user.name}",
     )
-
-
-target_of = _target

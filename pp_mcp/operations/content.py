@@ -110,7 +110,8 @@ def described(item: ContentItem) -> str:
     groups = item.groups or []
     access = f", only for {listed([quoted(group.name) for group in groups])}" if groups else ""
     done = f"{plural(item.total_assignments or 0, 'assignment')}, {item.completed_assignments_count or 0:,} completed"
-    return f"{quoted(item.name)}: {word(item.content_type or 'content')}{', ' + ', '.join(flags) if flags else ''}{access}; {done}."
+    kind = ", ".join([word(item.content_type or "content"), *flags])
+    return f"{quoted(item.name)}: {kind}{access}; {done}."
 
 
 @operation(toolset="content", title="Change a content item", effect=Effect.CHANGE, may_confirm=True)

@@ -140,3 +140,12 @@ UntilArg = Annotated[str, BeforeValidator(_until), _MOMENT]
 ExpiryArg = Annotated[str, BeforeValidator(_until), Field(description="Expiry, ISO 8601 date or time.")]
 """A moment at which something ends: a date means its end, UTC."""
 DueArg = Annotated[DayArg, Field(description="Due date, YYYY-MM-DD.")]
+
+
+def same_moment(one: str | None, other: str | None) -> bool:
+    """Whether two dates or times as the API writes them mean the same: `Z` or `+00:00`, with fractions or not."""
+    if one is None or other is None or one == other:
+        return one == other
+    # To the second: services drop fractions differently.
+    first, second = (text.replace("+00:00", "").rstrip("Z").split(".")[0] for text in (one, other))
+    return first == second

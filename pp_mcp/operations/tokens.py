@@ -12,8 +12,7 @@ from pp_mcp.answers import Named
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import Refused
 from pp_mcp.models import ApiToken
-from pp_mcp.operations.assignments import same_moment
-from pp_mcp.operations.params import ExpiryArg
+from pp_mcp.operations.params import ExpiryArg, same_moment
 from pp_mcp.plan import Done, Plan, left_out
 from pp_mcp.text import quoted
 

@@ -112,8 +112,8 @@ async def create_user(
     if taken.items:
         there = taken.items[0]
         raise InvalidArgument(
-            f"{email} is taken: {person(there.name)}, public_id {word(there.public_id)}. Use update_user to change that "
-            "person.",
+            f"{email} is taken: {person(there.name)}, public_id {word(there.public_id)}. "
+            "Use update_user to change that person.",
             field_errors={"email": ["a person with this e-mail exists already"]},
         )
     body = {"email": email, "name": name, "role": role}

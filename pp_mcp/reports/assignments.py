@@ -11,7 +11,7 @@ from pydantic import Field
 from pp_mcp.api.walk import PAGE_SIZE
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Assignment, PersonRef, User
-from pp_mcp.operations.assignments import DueFromArg, DueUntilArg
+from pp_mcp.operations.assignments import OUTSTANDING, DueFromArg, DueUntilArg
 from pp_mcp.operations.params import (
     ContentTypeArg,
     FromArg,
@@ -187,12 +187,15 @@ def _summary(groups: Groups, read: Read, selection: Selection) -> str:
     if totals.total == 0:
         none = "No overdue assignments" if selection.filters.get("is_overdue") else "No assignments"
         return f"{caution(coverage)}{none}{selection.words}{'' if coverage.complete else ' among those'}."
-    if selection.filters.get("is_overdue"):
-        said = selection.counted(totals.total)
+    every = selection.counted(totals.total)
+    if selection.filters.get("is_overdue") is not None or selection.filters.get("state") not in (None, *OUTSTANDING):
+        said = every
+    elif totals.total == 1:
+        said = f"{every}, {'overdue' if totals.overdue else 'not overdue'}"
+    elif not totals.overdue:
+        said = f"None of {every} is overdue"
     else:
-        said = (
-            f"{totals.overdue:,} of {selection.counted(totals.total)} {'is' if totals.overdue == 1 else 'are'} overdue"
-        )
+        said = f"{totals.overdue:,} of {every} {'is' if totals.overdue == 1 else 'are'} overdue"
         if coverage.complete:
             said += f" ({share(totals.overdue, totals.total)})"
     said = f"{caution(coverage)}{said}{_worst(groups)}."

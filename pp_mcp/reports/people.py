@@ -103,7 +103,7 @@ async def add_missing(call: Call, people: People, wanted: Iterable[str]) -> None
             for user in first.items:
                 people.take(user)
             missing = [one for one in missing if one not in people]
-            if first.total_pages - 1 <= len(missing):
+            if first.total_pages < len(missing):
                 read = await read_people(call, {}, tolerant=True)
                 people.profiles |= read.profiles
                 people.coverage = read.coverage

@@ -44,7 +44,7 @@ class Selection:
         if self.manager:
             parts.append(f" under {quoted(self.manager.name)}")
         given = {name: value for name, value in self.filters.items() if value is not None}
-        parts += [f", {_SAID[name]} {word(str(given[name]))}" for name in _SAID if name in given]
+        parts += [f" {_SAID[name]} {word(str(given[name]))}" for name in _SAID if name in given]
         if given.get("is_overdue") is False:
             parts.append(", not overdue")
         return "".join(parts)
@@ -72,8 +72,8 @@ class Selection:
 
 
 _SAID = {
-    "content_type": "type",
-    "state": "state",
+    "content_type": "of type",
+    "state": "in state",
     "due_date_gte": "due from",
     "due_date_lte": "due until",
     "created_gte": "made from",

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from pp_mcp.declare import Operation
 from pp_mcp.errors import InvalidArgument
-from pp_mcp.text import listed, plural, quoted
+from pp_mcp.text import listed, plural, quoted, word
 
 
 def parse(operation: Operation, given: dict[str, Any]) -> BaseModel:
@@ -26,7 +26,7 @@ def parse(operation: Operation, given: dict[str, Any]) -> BaseModel:
     except ValidationError as error:
         field_errors: dict[str, list[str]] = {}
         for detail in error.errors(include_url=False, include_context=True):
-            name = str(detail["loc"][0]) if detail["loc"] else "arguments"
+            name = word(str(detail["loc"][0])) if detail["loc"] else "arguments"
             said = _said(detail, operation.arguments.model_fields)
             if said not in field_errors.setdefault(name, []):
                 field_errors[name].append(said)

@@ -147,7 +147,8 @@ def _message(error: PlusPlusError, operation: Operation, now: str, *, can_check:
         case ServerFailure():
             if writes and error.maybe_applied:
                 return (
-                    f"PlusPlus failed (HTTP {error.status}) while it was being done: it may have happened or not. {look}"
+                    f"PlusPlus failed (HTTP {error.status}) while it was being done: "
+                    f"it may have happened or not. {look}"
                 )
             return f"PlusPlus failed (HTTP {error.status}), several times where that was safe. Try again in a minute."
         case AnswerLost():

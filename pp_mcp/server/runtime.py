@@ -71,7 +71,9 @@ class Runtime:
                 for public_id in sorted(set(public_ids)):
                     await stack.enter_async_context(self._locks.setdefault(public_id, anyio.Lock()))
             if waiting.cancelled_caught:
-                raise OutOfTime("Other changes to the same thing took all the time. Nothing was changed.", seconds=seconds)
+                raise OutOfTime(
+                    "Other changes to the same thing took all the time. Nothing was changed.", seconds=seconds
+                )
             yield
 
     def moment(self) -> int:

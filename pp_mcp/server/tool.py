@@ -29,9 +29,10 @@ from pp_mcp.server.ask import Asked, ask_person, can_ask
 from pp_mcp.server.carry_out import Go, decide, told
 from pp_mcp.server.confirm import Binding
 from pp_mcp.server.explain import code_of, explained
+from pp_mcp.server.naming import check
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import perform
-from pp_mcp.server.references import References, check
+from pp_mcp.server.references import References
 from pp_mcp.server.render import rendered, rendered_error
 from pp_mcp.server.runtime import Runtime
 from pp_mcp.server.tables import TABLE_OF

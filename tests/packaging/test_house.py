@@ -33,6 +33,9 @@ they may import everything, and none of these may import them."""
 
 LONGEST = 300
 
+MADE_BY_RUNNING = re.compile(r"/(?:\.(?!ci/|gitignore)|__pycache__/|build/|dist/|node_modules/|[^/]+\.egg-info/)")
+"""Folders and files that are not the project's own, where git does not say so."""
+
 # In pieces, so that this file does not hold what it looks for.
 MACHINE_PATHS = re.compile(r"(?<![\w.~${}-])/(?:" + "|".join(("work", "root", "opt", "tmp")) + r")(?:/|\b)(?!-)")
 REGISTRIES = re.compile(
@@ -74,7 +77,7 @@ def files() -> list[Path]:
         ).stdout.split("\0")
         found = [ROOT / name for name in listed if name]
     except (OSError, subprocess.CalledProcessError):
-        found = [path for path in ROOT.rglob("*") if not {".venv", "__pycache__"} & set(path.parts)]
+        found = [path for path in ROOT.rglob("*") if not MADE_BY_RUNNING.search(f"/{path.relative_to(ROOT)}")]
     return sorted(path for path in found if path.is_file())
 
 

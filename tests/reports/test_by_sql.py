@@ -184,7 +184,9 @@ async def test_assignments(tenants: list[Tenant], question: tuple[int, list[str]
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     which=st.integers(0, 1),
-    group_by=st.lists(st.sampled_from(["event", "status", "attendance_method", "user"]), min_size=1, unique=True, max_size=3),
+    group_by=st.lists(
+        st.sampled_from(["event", "status", "attendance_method", "user"]), min_size=1, unique=True, max_size=3
+    ),
     event=st.none() | st.integers(0, 100),
     user=st.none() | st.integers(0, 1_000),
     since=st.none() | DAYS,
@@ -200,7 +202,9 @@ async def test_enrollments(
     until: str | None,
 ) -> None:
     tenant = tenants[which]
-    events = column(tenant, "SELECT DISTINCT c.public_id FROM enrollments e JOIN content_items c ON c.id = e.event_id ORDER BY 1")
+    events = column(
+        tenant, "SELECT DISTINCT c.public_id FROM enrollments e JOIN content_items c ON c.id = e.event_id ORDER BY 1"
+    )
     people = column(tenant, "SELECT public_id FROM users WHERE id IN (SELECT user_id FROM enrollments) ORDER BY 1")
     given_: dict[str, Any] = {
         "event": events[event % len(events)] if event is not None else None,
@@ -248,7 +252,11 @@ async def test_enrollments(
     assert len(shown) == len(groups) or "more)" in str(answer["rows"][-1][group_by[0]])
     for row in shown:
         counts = groups.pop(tuple(row[fields[name]] for name in group_by))
-        kept = {name: value for name, value in row.items() if name not in ("event", "event_id", "user", "email", "status", "attendance_method")}
+        kept = {
+            name: value
+            for name, value in row.items()
+            if name not in ("event", "event_id", "user", "email", "status", "attendance_method")
+        }
         assert kept == with_rate(counts, "status" not in group_by)
     if groups:
         rest = answer["rows"][-1]
@@ -259,7 +267,8 @@ async def test_enrollments(
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     which=st.integers(0, 1),
-    types=st.none() | st.lists(st.sampled_from(["article", "course", "video", "event", "track"]), min_size=1, unique=True),
+    types=st.none()
+    | st.lists(st.sampled_from(["article", "course", "video", "event", "track"]), min_size=1, unique=True),
     group=st.none() | st.integers(0, 20),
     channel=st.none() | st.integers(0, 20),
     days=st.integers(1, 900),
@@ -277,7 +286,9 @@ async def test_content(
     if group is not None:
         ids = column(tenant, "SELECT public_id FROM groups ORDER BY id")
         filters["group"] = ids[group % len(ids)]
-        clauses.append("c.id IN (SELECT content_item_id FROM item_groups i JOIN groups g ON g.id = i.group_id WHERE g.public_id = ?)")
+        clauses.append(
+            "c.id IN (SELECT content_item_id FROM item_groups i JOIN groups g ON g.id = i.group_id WHERE g.public_id = ?)"
+        )
         params.append(filters["group"])
     if channel is not None:
         ids = column(tenant, "SELECT public_id FROM channels ORDER BY id")

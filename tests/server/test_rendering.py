@@ -37,7 +37,7 @@ def hostile() -> Any:
 def said_rest(answer: dict[str, Any]) -> tuple[range, int, bool]:
     """The pages, their size, and whether rows come again, as the summary names them."""
     found = re.search(
-        r"page=(\d+)(?: to (\d+))?,? (?:with )?page_size=(\d+),? ha(?:s|ve) (?:it|them)(, and)?", answer["summary"]
+        r"page=(\d+)(?: to (\d+))?,? (?:with )?page_size=(\d+),? ha(?:s|ve) (?:it|them)(, among)?", answer["summary"]
     )
     assert found, answer["summary"]
     first, last, size, again = found.groups()

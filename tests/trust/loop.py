@@ -6,6 +6,10 @@ import asyncio
 from typing import Any
 
 
+THREADS = 5
+"""Real seconds that a thread may take where nothing else is left to wait for."""
+
+
 class NobodyWillCome(AssertionError):
     """Everything waits, and nothing is left that could end the waiting: on a real clock this would hang for ever."""
 
@@ -29,7 +33,8 @@ class VirtualTime(asyncio.SelectorEventLoop):
     def _jump(self, timeout: float | None) -> Any:
         events = self._look(0)
         if not events:
-            if timeout is None:
+            if timeout is not None:
+                self._now += max(timeout, 0.0)
+            elif not (events := self._look(THREADS)):
                 raise NobodyWillCome
-            self._now += max(timeout, 0.0)
         return events

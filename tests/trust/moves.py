@@ -183,7 +183,7 @@ MOVES: tuple[Move, ...] = (
     ),
     Move(
         "create_user",
-        lambda _, draws: {"email": f"p{draws.randint(0, 10**9)}@acme.example", "name": "P"},
+        lambda w, _: {"email": f"p{len(ids(w, 'users'))}@acme.example", "name": "P"},
         "all",
     ),
     Move("create_group", lambda _, draws: {"name": f"G{draws.randint(0, 10**9)}"}, "all"),

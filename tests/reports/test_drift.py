@@ -1,0 +1,83 @@
+"""Rows that come and go while they are read: a report is right, or it says that it is not complete."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from desk import NOON, TODAY, Desk, desk
+
+from pp_mcp.demo import Faults, Sizes, Tenant
+
+pytestmark = pytest.mark.anyio
+
+SIZES = Sizes(people=80, groups=12, content_items=40, assignments=900, enrollments=320)
+SEEDS = range(12)
+
+
+async def right(there: Desk, seed: int) -> bool:
+    """Asks three reports of a tenant that drifts; checks what claims to be complete, and answers whether any did."""
+    manager = there.one(
+        "SELECT m.public_id FROM users u JOIN users m ON m.id = u.manager_id GROUP BY m.id ORDER BY count(*) DESC"
+    )
+    claims: list[bool] = []
+    for given in (
+        {"group_by": ["manager"]},
+        {"group_by": ["state"], "manager": manager},
+        {"group_by": ["user", "state"]},
+    ):
+        answer = await there.ask("report_assignments", top=100, **given)
+        claims.append(answer["coverage"]["complete"])
+        if claims[-1]:
+            where = "" if "manager" not in given else " AND u.manager_id = (SELECT id FROM users WHERE public_id = ?)"
+            total, done, late = there.sql(
+                f"""SELECT count(*), sum(a.state = 'completed'),
+                    sum(a.state IN ('not_started', 'in_progress') AND coalesce(a.due_date < ?, 0))
+                FROM assignments a JOIN users u ON u.id = a.user_id WHERE 1{where}""",
+                str(TODAY),
+                *([manager] if where else []),
+            )[0]
+            assert (answer["totals"]["total"], answer["totals"]["completed"], answer["totals"]["overdue"]) == (
+                total,
+                done,
+                late,
+            )
+            assert sum(row["total"] for row in answer["rows"]) == total
+        else:
+            assert "rows were added or removed" in answer["coverage"]["reason"]
+            assert answer["summary"].startswith("Incomplete: ")
+            assert "completion_rate" not in str(answer)
+    attendance = await there.ask("report_enrollments", group_by=["status"])
+    claims.append(attendance["coverage"]["complete"])
+    if claims[-1]:
+        assert attendance["totals"]["total"] == there.one("SELECT count(*) FROM enrollments")
+    return any(claims)
+
+
+async def test_never_both_wrong_and_sure() -> None:
+    claims: list[bool] = []
+    for seed in SEEDS:
+        tenant = Tenant(sizes=SIZES, now=lambda: NOON, seed=seed, faults=Faults(drift=0.04 + 0.03 * seed, seed=seed))
+        async with desk(tenant) as there:
+            claims.append(await right(there, seed))
+        tenant.close()
+    # Some tenants were quiet enough to be read, and some so restless that nothing could be said for sure.
+    assert any(claims)
+    assert not all(claims)
+
+
+async def test_a_second_reading_mends_the_first() -> None:
+    tenant = Tenant(sizes=SIZES, now=lambda: NOON, faults=Faults())
+    async with desk(tenant) as there:
+        tenant.faults.script(["ok", "drift"], path="/assignments")
+        answer = await there.ask("report_assignments", group_by=["state"])
+        assert answer["coverage"] == {
+            "complete": True,
+            "rows_read": there.one("SELECT count(*) FROM assignments"),
+            "rows_total": there.one("SELECT count(*) FROM assignments"),
+            "as_of": answer["coverage"]["as_of"],
+            "how": f"one pass over {there.one('SELECT count(*) FROM assignments'):,} assignments",
+        }
+        assert len(there.network.paths) == 9 + math.ceil(answer["coverage"]["rows_total"] / 100)
+        assert answer["totals"]["total"] == there.one("SELECT count(*) FROM assignments")
+    tenant.close()
