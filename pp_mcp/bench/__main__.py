@@ -1,7 +1,8 @@
-"""`python -m pp_mcp.bench [reports|menu]`."""
+"""`python -m pp_mcp.bench [reports|menu|soak]`."""
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import anyio
@@ -9,6 +10,7 @@ import click
 
 from pp_mcp.bench import menu as menus
 from pp_mcp.bench import reports as reporting
+from pp_mcp.bench import soak as soaking
 from pp_mcp.bench.tenant import Place
 
 
@@ -49,6 +51,20 @@ def reports(
 
     lines = anyio.run(run)
     click.echo(reporting.as_json(lines) if as_json else reporting.table(lines))
+
+
+@main.command()
+@click.option("--minutes", type=click.FloatRange(0.05, 60), default=2.0, show_default=True)
+def soak(minutes: float) -> None:
+    """Mixed traffic against a faulty tenant; exit 1 where a promise is broken. Linux only: it reads /proc."""
+    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
+
+    async def run() -> soaking.Tally:
+        return await soaking.run(minutes, lambda text: click.echo(text, err=True))
+
+    tally = anyio.run(run)
+    click.echo(tally.table())
+    sys.exit(bool(tally.wrong))
 
 
 @main.command()
