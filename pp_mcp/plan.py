@@ -159,9 +159,4 @@ def _said(value: Any) -> str:
     return quoted(neutralise(str(value)))
 
 
-def resolved_name(kind: str, thing: Any) -> Named:
-    """How a resolved thing is named in an answer."""
-    return Named(kind=kind, public_id=thing.public_id, name=getattr(thing, "name", None))
-
-
-__all__ = ["Done", "Json", "ManyPlan", "Plan", "compare", "left_out", "not_applied", "resolved_name", "update_plan"]
+__all__ = ["Done", "Json", "ManyPlan", "Plan", "compare", "left_out", "not_applied", "update_plan"]

@@ -114,3 +114,8 @@ async def desk(tenant: Tenant, *, max_concurrency: int = 8, network: Watched | N
         chance=lambda: 0.0,
     ) as client:
         yield Desk(tenant, client, clock, network)
+
+
+def column(tenant: Tenant, query: str) -> list[Any]:
+    """The first column of all rows."""
+    return [row[0] for row in tenant.connection.execute(query)]

@@ -68,8 +68,8 @@ async def bulk_assign_content(
         run = await carry_out_all(call, [Step(one.public_id, one.label, one) for one in audience.fresh], deed)
         did = f"Assigned {item} to {plural(len(created), 'person', 'people')}."
         changes = {"state": [None, "not_started"]}
-        already = len(audience.there) + len(audience.past)
-        done = told(run, did, already=already, undo=_undo(created), changes=changes)
+        already, so = len(audience.there), ("had it already", "had it already")
+        done = told(run, did, already=already, undo=_undo(created), changes=changes, so=so)
         if not missed:
             return done
         note = f" The API did not take over {listed(sorted(missed))} everywhere: bulk_update_assignments can set it."

@@ -29,6 +29,9 @@ from pp_mcp.errors import (
 MOST = 1_000
 """Items one call takes; more are refused with how to split."""
 
+AT_ONCE = 8
+"""Writes under way at most, whatever the client would allow: so many more may be sent when it is time to stop."""
+
 FAILURES_IN_A_ROW = 10
 """Failures of the service, one after another, after which it is left alone."""
 
@@ -84,7 +87,7 @@ async def carry_out_all(call: Call, steps: Sequence[Step[ItemT]], deed: Callable
         await call.report(len(run.outcomes), len(steps), f"{len(run.outcomes):,} of {len(steps):,} done")
         return True
 
-    await for_each(steps, work)
+    await for_each(steps, work, workers=AT_ONCE)
     run.not_sent = len(steps) - len(run.outcomes)
     return run
 

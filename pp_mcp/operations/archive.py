@@ -38,7 +38,7 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
     once = list({item.public_id: item for item in items}.values())
     moving = [item for item in once if bool(item.is_archived) is not archive]
     there = len(once) - len(moving)
-    state = "are archived already" if archive else "are not archived"
+    state = f"{'is' if there == 1 else 'are'} {'archived already' if archive else 'not archived'}"
     if len(once) == 1:
         nothing_to_do = "The item is archived already." if archive else "The item is not archived."
     else:
@@ -119,7 +119,7 @@ async def _send(call: Call, batch: list[ContentItem], *, archive: bool) -> list[
     outcomes: list[Outcome] = []
     for item in batch:
         one = by_id.get(item.public_id)
-        if one is None:
+        if one is None or one.status == "unknown":
             outcomes.append(_outcome(item, "unknown", "the answer does not name it"))
         elif one.status == "failed":
             outcomes.append(_outcome(item, "failed", one.error_message or "no reason given"))

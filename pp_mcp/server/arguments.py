@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from collections.abc import Iterable
@@ -44,12 +45,8 @@ def _unpacked(properties: dict[str, dict[str, Any]], given: dict[str, Any]) -> d
     for name, value in given.items():
         takes_list = properties.get(name, {}).get("type") == "array"
         if takes_list and isinstance(value, str) and value.lstrip().startswith("["):
-            try:
-                parsed: Any = json.loads(value)
-            except ValueError:
-                continue
-            if isinstance(parsed, list):
-                unpacked[name] = parsed
+            with contextlib.suppress(ValueError, RecursionError):
+                unpacked[name] = json.loads(value)
     return unpacked
 
 

@@ -128,6 +128,7 @@ def _message(error: PlusPlusError, operation: Operation, now: str, *, can_check:
             return (
                 f"PlusPlus has no such thing: {_said(error)}. {_FINDER.get(operation.toolset, 'A list tool')} finds "
                 "valid ids. If this tool always answers so, the tenant's path differs: set it with PP_ROUTES."
+                f"{unchanged}"
             )
         case Conflict():
             event = (
@@ -150,18 +151,22 @@ def _message(error: PlusPlusError, operation: Operation, now: str, *, can_check:
                     f"PlusPlus failed (HTTP {error.status}) while it was being done: "
                     f"it may have happened or not. {look}"
                 )
-            return f"PlusPlus failed (HTTP {error.status}), several times where that was safe. Try again in a minute."
+            return (
+                f"PlusPlus failed (HTTP {error.status}), several times where that was safe. Try again in a minute."
+                f"{unchanged}"
+            )
         case AnswerLost():
             if writes and error.is_write:
                 return f"No readable answer came to {operation.name}: it may have happened or not. {look}"
-            return "The connection to PlusPlus broke or was too slow, several times. Try again in a minute."
+            return f"The connection to PlusPlus broke or was too slow, several times. Try again in a minute.{unchanged}"
         case UnexpectedAnswer():
             return (
                 f"PlusPlus answered with something that cannot be read (HTTP {error.status}): {error.detail}. If it "
                 f"stays so, check PP_BASE_URL.{unchanged}"
             )
         case OutOfTime():
-            return f"{error.message} Ask for less (a narrower filter, a smaller page), or try again."
+            said = "" if "Nothing was changed" in error.message else unchanged
+            return f"{error.message} Ask for less (a narrower filter, a smaller page), or try again.{said}"
         case _:
             return error.message
 

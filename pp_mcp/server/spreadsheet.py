@@ -12,6 +12,9 @@ from pp_mcp.text import neutralise
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001 - the wide forms count as well
 """A spreadsheet takes a cell that begins with one of these for a formula, some after white space too."""
 
+END = "\r\n"
+"""Of a line (RFC 4180). The writer must know it, to put quotes around a text that holds it."""
+
 
 class Line(NamedTuple):
     """A row as text, with no line end, and how many cells it has."""
@@ -26,7 +29,7 @@ class Sheet:
     def __init__(self, header: Iterable[str]) -> None:
         self._columns = dict.fromkeys(header)
         self._file = io.StringIO()
-        self._writer = csv.writer(self._file, lineterminator="")
+        self._writer = csv.writer(self._file, lineterminator=END)
 
     def line(self, row: dict[str, Any]) -> Line:
         """The row as a line; it may be shorter than later ones."""
@@ -36,17 +39,17 @@ class Sheet:
         return self._line([row.get(name) for name in self._columns])
 
     def text(self, lines: Iterable[Line]) -> str:
-        """Header and lines, each with a CRLF (RFC 4180)."""
+        """Header and lines, each with its end."""
         width = len(self._columns)
         parts = [self._line(list(self._columns)).text]
         parts += [line.text + "," * (width - line.cells) for line in lines]
-        return "\r\n".join(parts) + "\r\n"
+        return END.join(parts) + END
 
     def _line(self, values: list[Any]) -> Line:
         self._file.seek(0)
         self._file.truncate()
         self._writer.writerow([cell(value) for value in values])
-        return Line(self._file.getvalue(), len(values))
+        return Line(self._file.getvalue().removesuffix(END), len(values))
 
 
 def flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,11 +12,11 @@ from pp_mcp.demo import Faults, Sizes, Tenant
 pytestmark = pytest.mark.anyio
 
 SIZES = Sizes(people=80, groups=12, content_items=40, assignments=900, enrollments=320)
-SEEDS = range(12)
+SEEDS = range(8)
 
 
-async def right(there: Desk, seed: int) -> bool:
-    """Asks three reports of a tenant that drifts; checks what claims to be complete, and answers whether any did."""
+async def right(there: Desk) -> list[bool]:
+    """Asks three reports of a tenant that drifts; checks those that claim to be complete, and answers which did."""
     manager = there.one(
         "SELECT m.public_id FROM users u JOIN users m ON m.id = u.manager_id GROUP BY m.id ORDER BY count(*) DESC"
     )
@@ -51,19 +51,18 @@ async def right(there: Desk, seed: int) -> bool:
     claims.append(attendance["coverage"]["complete"])
     if claims[-1]:
         assert attendance["totals"]["total"] == there.one("SELECT count(*) FROM enrollments")
-    return any(claims)
+    return claims
 
 
 async def test_never_both_wrong_and_sure() -> None:
     claims: list[bool] = []
     for seed in SEEDS:
-        tenant = Tenant(sizes=SIZES, now=lambda: NOON, seed=seed, faults=Faults(drift=0.04 + 0.03 * seed, seed=seed))
+        tenant = Tenant(sizes=SIZES, now=lambda: NOON, seed=seed, faults=Faults(drift=0.03 + 0.05 * seed, seed=seed))
         async with desk(tenant) as there:
-            claims.append(await right(there, seed))
+            claims += await right(there)
         tenant.close()
-    # Some tenants were quiet enough to be read, and some so restless that nothing could be said for sure.
-    assert any(claims)
-    assert not all(claims)
+    # Some reports were read in a quiet moment, and for some there was none.
+    assert 4 <= sum(claims) < len(claims) - 4
 
 
 async def test_a_second_reading_mends_the_first() -> None:

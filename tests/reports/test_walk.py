@@ -273,25 +273,6 @@ async def test_a_second_reading_that_cannot_begin_leaves_the_first(there: Desk) 
     )
 
 
-async def test_progress_only_grows_and_ends_at_the_end(there: Desk) -> None:
-    call = there.call()
-    for _ in range(2):
-        await walk(call.api, "list_assignments", Assignment, lambda _: None, lambda: None, progress=call.rows_read)
-    places = [done for done, _, _ in there.told]
-    assert places == sorted(set(places))
-    assert len(places) == 2 * PAGES
-    assert there.told[0] == (100, 1_150, "100 of 1,150 rows read")
-    assert there.told[PAGES - 1] == (1_150, 1_150, "1,150 of 1,150 rows read")
-    assert there.told[-1] == (2_300, 2_300, "1,150 of 1,150 rows read")
-
-
-async def test_progress_is_told_in_steps_of_a_hundredth(there: Desk) -> None:
-    call = there.call()
-    for done in range(1, 1_001):
-        await call.report(done, 1_000, f"{done} done")
-    assert [message for _, _, message in there.told] == [f"{done} done" for done in range(10, 1_001, 10)]
-
-
 async def test_cancelling_stops_the_requests(there: Desk) -> None:
     with anyio.CancelScope() as scope:
         there.network.before = lambda _request, number: scope.cancel() if number == 4 else None

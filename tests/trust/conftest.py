@@ -26,7 +26,8 @@ def switch(tmp_path_factory: pytest.TempPathFactory) -> Switch:
 @pytest.fixture(scope="module")
 async def assistant(switch: Switch, anyio_backend: Any) -> AsyncIterator[Client]:
     """One client of one server, for a whole module: making them takes longer than a test."""
-    async with Client(serve(switch), client_info=Implementation(name="trust", version="1")) as client:
+    switch.server = serve(switch)
+    async with Client(switch.server, client_info=Implementation(name="trust", version="1")) as client:
         yield client
 
 

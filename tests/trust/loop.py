@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-
 THREADS = 5
 """Real seconds that a thread may take where nothing else is left to wait for."""
 

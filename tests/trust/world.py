@@ -28,9 +28,16 @@ TINY = Sizes(people=24, groups=5, content_items=24, assignments=120, enrollments
 KEY = "a key of the trust tests, of 40 letters."
 
 
-def tiny(**options: Any) -> Tenant:
-    """A tenant that is made in a few milliseconds, with something for every tool to work on."""
-    tenant = Tenant(**{"sizes": TINY, **options})
+def tiny() -> Tenant:
+    """A tenant that is made in a millisecond, with something for every tool to work on."""
+    tenant = Tenant(sizes=Sizes(people=1, groups=0, content_items=0, assignments=0, enrollments=0), seed=8)
+    _template().connection.backup(tenant.connection)
+    return tenant
+
+
+@cache
+def _template() -> Tenant:
+    tenant = Tenant(sizes=TINY)
     mend = tenant.connection.execute
     # One attempt for each person and item, so that whatever was taken back can be taken back.
     mend("DELETE FROM assignments WHERE id NOT IN (SELECT max(id) FROM assignments GROUP BY user_id, content_item_id)")
@@ -59,6 +66,8 @@ class Switch(httpx2.AsyncBaseTransport):
 
     def __init__(self, secrets_dir: Path) -> None:
         self.secrets_dir = secrets_dir
+        self.server: PlusPlusServer
+        """The server that the module's assistant is at."""
         self.inner: httpx2.AsyncBaseTransport | None = None
         self.between: Callable[[httpx2.Request, Carry], Awaitable[httpx2.Response]] | None = None
 
@@ -95,6 +104,8 @@ class World:
     def __init__(self, tenant: Tenant, client: Client, switch: Switch) -> None:
         self.tenant, self.client, self.switch = tenant, client, switch
         self.stage = Stage(tenant)
+        self.validates = True
+        """Against the output schema; the test of all faults leaves it, for it takes a quarter of the time."""
         switch.inner, switch.between = tenant.transport(), None
 
     def close(self) -> None:
@@ -111,7 +122,8 @@ class World:
             assert data["code"] not in ("", "internal_error"), data
         else:
             assert json.loads(text) == data
-            validator(tool).validate(data)
+            if self.validates:
+                validator(tool).validate(data)
         return result
 
     async def ask(self, tool: str, client: Client | None = None, **arguments: Any) -> Json:

@@ -1,0 +1,150 @@
+"""Lists in words: which rows of how many, what stands out, how to go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mcp import Client
+from stage import Stage, ask
+
+from pp_mcp.models import Page
+from pp_mcp.operations.lists import list_answer, tally
+
+pytestmark = pytest.mark.anyio
+
+
+def summary(items: int, *, page: int = 1, size: int = 25, total: int, **words: Any) -> tuple[str, int | None]:
+    pages = -(-total // size)
+    found = Page([object()] * items, page, size, total, pages)
+    answer = list_answer(found, lambda _: {"public_id": "1"}, one="person", many="people", **words)
+    return answer.summary, answer.next_page
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "next_page"),
+    [
+        ({"items": 0, "total": 0}, "No people match.", None),
+        (
+            {"items": 0, "total": 0, "narrow": "search"},
+            "No people match. Try fewer filters or other ones: search.",
+            None,
+        ),
+        ({"items": 1, "total": 1}, "1 person.", None),
+        ({"items": 3, "total": 3, "scope": " of “Platform”"}, "3 people of “Platform”.", None),
+        ({"items": 3, "total": 3, "stands_out": ["1 late", ""]}, "3 people. Among them: 1 late.", None),
+        ({"items": 25, "total": 1_204}, "People 1-25 of 1,204 (page 1 of 49). Go on with page=2.", 2),
+        (
+            {"items": 25, "total": 60, "page": 2, "stands_out": ["2 late", "1 odd"], "narrow": "search"},
+            "People 26-50 of 60 (page 2 of 3). On this page: 2 late and 1 odd. Go on with page=3 or narrow by search.",
+            3,
+        ),
+        ({"items": 10, "total": 60, "page": 3}, "People 51-60 of 60 (page 3 of 3).", None),
+        ({"items": 0, "total": 60, "page": 9}, "Page 9 is past the last one: 60 people on 3 pages.", None),
+        ({"items": 0, "total": 1, "page": 2}, "Page 2 is past the last one: 1 person on 1 page.", None),
+    ],
+)
+def test_a_page_in_words(given: dict[str, Any], said: str, next_page: int | None) -> None:
+    assert summary(**given) == (said, next_page)
+
+
+def test_a_tally() -> None:
+    assert tally(["b", "a", "b", None, "odd value"]) == "2 b, 1 a, 1 none and 1 “odd value”"
+
+
+PAGED = ["list_users", "list_groups", "search_content", "list_articles", "list_assignments", "list_overdue_assignments"]
+
+
+@pytest.mark.parametrize("tool", [*PAGED, "list_enrollments"])
+async def test_going_on_reads_every_row_once(tool: str, client: Client) -> None:
+    seen: list[str] = []
+    page: int | None = 1
+    while page is not None:
+        answer = await ask(client, tool, page=page, page_size=17)
+        seen += [one["public_id"] for one in answer["items"]]
+        total, page = answer["total_count"], answer["next_page"]
+    assert len(seen) == len(set(seen)) == total
+
+
+@pytest.mark.parametrize("tool", [*PAGED, "list_enrollments"])
+async def test_full_rows_hold_all_that_the_api_sends(tool: str, client: Client, stage: Stage) -> None:
+    concise = await ask(client, tool, page_size=5)
+    full = await ask(client, tool, page_size=5, detail="full")
+    assert [one["public_id"] for one in concise["items"]] == [one["public_id"] for one in full["items"]]
+    for few, all_of_it in zip(concise["items"], full["items"], strict=True):
+        assert len(all_of_it) > len(few) or tool == "list_users"
+        assert None not in few.values()
+        for name, value in few.items():
+            if not isinstance(value, dict | str):
+                assert all_of_it[name] == value
+
+
+async def test_the_filters_reach_the_api(client: Client, stage: Stage) -> None:
+    """Counted again past the API, by SQL."""
+    group, boss = stage.group(), stage.one("SELECT email FROM users WHERE id IN (SELECT manager_id FROM users)")
+    counts = [
+        ("list_users", {"is_active": False}, "SELECT count(*) FROM users WHERE NOT is_active"),
+        ("list_users", {"role": "admin"}, "SELECT count(*) FROM users WHERE role = 'admin'"),
+        (
+            "list_users",
+            {"search": "lee"},
+            "SELECT count(*) FROM users WHERE name_key LIKE '%lee%' OR email_key LIKE '%lee%'",
+        ),
+        ("list_groups", {"source": "plusplus"}, "SELECT count(*) FROM groups WHERE source = 'plusplus'"),
+        ("search_content", {"is_hidden": True}, "SELECT count(*) FROM content_items WHERE is_hidden"),
+        (
+            "search_content",
+            {"content_type": ["course", "video"], "is_archived": False},
+            "SELECT count(*) FROM content_items WHERE content_type IN ('course', 'video') AND NOT is_archived",
+        ),
+        ("list_articles", {}, "SELECT count(*) FROM content_items WHERE content_type = 'article'"),
+        ("list_assignments", {"state": "completed"}, "SELECT count(*) FROM assignments WHERE state = 'completed'"),
+        (
+            "list_assignments",
+            {"due_date_gte": "2026-01-01", "due_date_lte": "2026-12-31"},
+            "SELECT count(*) FROM assignments WHERE due_date BETWEEN '2026-01-01' AND '2026-12-31'",
+        ),
+        (
+            "list_overdue_assignments",
+            {},
+            "SELECT count(*) FROM assignments WHERE state IN ('not_started', 'in_progress') AND due_date < date('now')",
+        ),
+        (
+            "list_enrollments",
+            {"attendance_method": "online"},
+            "SELECT count(*) FROM enrollments WHERE attendance_method = 'online'",
+        ),
+    ]
+    for tool, given, query in counts:
+        answer = await ask(client, tool, **given)
+        assert answer["total_count"] == stage.one(query), (tool, given)
+    members = await ask(client, "list_group_members", group=group)
+    assert members["total_count"] == len(stage.members(group))
+    reports = stage.one("SELECT count(*) FROM users u JOIN users m ON m.id = u.manager_id WHERE m.email = ?", boss)
+    assert (await ask(client, "list_users", manager=boss))["total_count"] == reports
+
+
+async def test_what_stands_out(client: Client, stage: Stage) -> None:
+    people = (await ask(client, "list_users", page_size=100))["summary"]
+    inactive = stage.one("SELECT count(*) FROM users WHERE NOT is_active")
+    admins = stage.one("SELECT count(*) FROM users WHERE role = 'admin'")
+    assert f"{inactive} inactive" in people
+    assert f"{admins} admin" in people
+    content = (await ask(client, "search_content", page_size=100, is_archived=False))["summary"]
+    never = stage.one("SELECT count(*) FROM content_items WHERE total_assignments = 0 AND NOT is_archived")
+    assert f"{never} never assigned" in content
+    late = (await ask(client, "list_assignments", is_overdue=True))["summary"]
+    assert "the oldest due " in late
+    assert "several named “Project Phoenix”" in (await ask(client, "list_groups"))["summary"]
+
+
+async def test_a_thing_in_words(client: Client, stage: Stage) -> None:
+    hidden = stage.item("NOT is_archived AND id IN (SELECT content_item_id FROM item_groups)")
+    stage.change("UPDATE content_items SET is_hidden = 1, is_archived = 1 WHERE public_id = ?", hidden)
+    said = (await ask(client, "get_content_item", content_item=hidden))["summary"]
+    assert ", archived, hidden, only for “" in said
+    stage.change("UPDATE users SET manager_id = NULL, is_active = 0 WHERE email = ?", stage.person(3))
+    gone = stage.one("SELECT email FROM users WHERE manager_id IS NULL AND NOT is_active")
+    assert (await ask(client, "get_user", user=gone))["summary"].endswith(", inactive, no manager.")
+    target = stage.one("SELECT public_id FROM assignments WHERE due_date < '2026-01-01' AND state = 'not_started'")
+    assert "(overdue)" in (await ask(client, "get_assignment", assignment=target))["summary"]

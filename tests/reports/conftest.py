@@ -1,0 +1,24 @@
+"""Two tenants whose reports are compared with SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from desk import NOON
+
+from pp_mcp.demo import Sizes, Tenant
+
+SIZES = Sizes(people=150, groups=12, content_items=60, assignments=2_400, enrollments=300)
+
+
+@pytest.fixture(scope="module")
+def tenants() -> Iterator[list[Tenant]]:
+    """One as the reference documents it, one as the guides show it."""
+    made = [
+        Tenant(sizes=SIZES, now=lambda: NOON),
+        Tenant(sizes=SIZES, now=lambda: NOON, seed=11, ids="ulid", envelope="data", total_pages=True),
+    ]
+    yield made
+    for tenant in made:
+        tenant.close()

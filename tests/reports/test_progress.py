@@ -1,0 +1,49 @@
+"""Progress: rows read of rows in all, and never backwards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from desk import NOON, Desk, desk
+
+from pp_mcp.api.walk import walk
+from pp_mcp.demo import Sizes, Tenant
+from pp_mcp.models import Assignment
+
+pytestmark = pytest.mark.anyio
+
+SIZES = Sizes(people=80, groups=4, content_items=40, assignments=1_150, enrollments=0)
+PAGES = 12
+
+
+@pytest.fixture(scope="module")
+def whole() -> Iterator[Tenant]:
+    tenant = Tenant(sizes=SIZES, now=lambda: NOON)
+    yield tenant
+    tenant.close()
+
+
+@pytest.fixture
+async def there(whole: Tenant) -> AsyncIterator[Desk]:
+    async with desk(whole) as found:
+        yield found
+
+
+async def test_progress_only_grows_and_ends_at_the_end(there: Desk) -> None:
+    call = there.call()
+    for _ in range(2):
+        await walk(call.api, "list_assignments", Assignment, lambda _: None, lambda: None, progress=call.rows_read)
+    places = [done for done, _, _ in there.told]
+    assert places == sorted(set(places))
+    assert len(places) == 2 * PAGES
+    assert there.told[0] == (100, 1_150, "100 of 1,150 rows read")
+    assert there.told[PAGES - 1] == (1_150, 1_150, "1,150 of 1,150 rows read")
+    assert there.told[-1] == (2_300, 2_300, "1,150 of 1,150 rows read")
+
+
+async def test_progress_is_told_in_steps_of_a_hundredth(there: Desk) -> None:
+    call = there.call()
+    for done in range(1, 1_001):
+        await call.report(done, 1_000, f"{done} done")
+    assert [message for _, _, message in there.told] == [f"{done} done" for done in range(10, 1_001, 10)]
