@@ -80,7 +80,7 @@ class Call:
 
     api: Api
     today: date
-    """The day that "overdue" and "due" are measured against: UTC."""
+    """The day that "overdue" and "due" are measured against: UTC's, unless PP_TIMEZONE says otherwise."""
     secrets_dir: Path = field(default_factory=Path.cwd)
     """Where a new API token's secret is written, in a file only its owner can read."""
     progress: Callable[[float, float | None, str], Awaitable[None]] | None = None

@@ -198,7 +198,7 @@ def build_server(
         argument: CompletionArgument,
         context: CompletionContext | None,
     ) -> Completion:
-        return await suggest(runtime, ref, argument)
+        return await suggest(runtime, names, argument)
 
     server.settings_used = settings
     server.runtime = runtime

@@ -10,7 +10,7 @@ from typing import Any
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
-from mcp.types import Completion, CompletionArgument, PromptReference, ResourceTemplateReference
+from mcp.types import Completion, CompletionArgument
 from pydantic import BaseModel
 
 from pp_mcp.api import Api
@@ -133,39 +133,45 @@ def _failure(error: PlusPlusError, operation: Operation) -> ResourceError:
     return ResourceError(neutralise(message, 1_500))
 
 
-async def suggest(
-    runtime: Runtime, _ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument
-) -> Completion:
+async def suggest(runtime: Runtime, tools: frozenset[str], argument: CompletionArgument) -> Completion:
     """Values for an argument that names something: e-mails of people, names of groups and content, or an enum's values.
 
-    An error of the API gives no suggestions: completing is a convenience that must not disturb typing.
+    Only what an argument of the served `tools` names. An error of the API gives no suggestions: completing is a
+    convenience that must not disturb typing.
     """
-    text = argument.value.strip()
+    name = _ALSO.get(argument.name, argument.name)
+    if not any(name in BY_NAME[tool].arguments.model_fields for tool in tools):
+        return Completion(values=[])
     try:
-        values = await _found(runtime.client.call(budget=5), argument.name, text)
+        values, total = await _found(runtime.client.call(budget=5), name, argument.value.strip())
     except PlusPlusError:
-        values = []
-    return Completion(
-        values=[neutralise(value, 200) for value in values][:SUGGESTIONS], has_more=len(values) > SUGGESTIONS
-    )
+        values, total = [], 0
+    shown = [neutralise(value, 200) for value in values][:SUGGESTIONS]
+    return Completion(values=shown, total=total, has_more=total > len(shown))
 
 
-async def _found(api: Api, name: str, text: str) -> list[str]:
+_ALSO = {"person": "user"}
+"""Arguments of prompts, and the tools' argument that takes the same."""
+
+
+async def _found(api: Api, name: str, text: str) -> tuple[list[str], int]:
+    """The first values that fit, and how many there are."""
     narrowed = {"search": text} if text else {}
     named = {"name": text} if text else {}
     match name:
-        case "user" | "manager" | "person":
+        case "user" | "manager":
             people = await api.page("list_users", User, page=1, page_size=SUGGESTIONS, **narrowed)
-            return [user.email for user in people.items if user.email]
+            return [user.email for user in people.items if user.email], people.total_count
         case "group":
             groups = await api.page("list_groups", Group, page=1, page_size=SUGGESTIONS, **named)
-            return [group.name for group in groups.items]
+            return [group.name for group in groups.items], groups.total_count
         case "content_item" | "event" | "article":
             only: dict[str, str] = {} if name == "content_item" else {"content_type": name}
             items = await api.page("list_content_items", ContentItem, page=1, page_size=SUGGESTIONS, **narrowed, **only)
-            return [item.name for item in items.items]
+            return [item.name for item in items.items], items.total_count
         case _:
-            return [value for value in _choices(name) if value.startswith(text)]
+            choices = [value for value in _choices(name) if value.startswith(text)]
+            return choices, len(choices)
 
 
 def _choices(name: str) -> list[str]:

@@ -227,7 +227,9 @@ class ServedTool(Tool):
         try:
             with anyio.move_on_after(5):
                 now = await attempt.api.one("get_assignment", Assignment, assignment.public_id)
-                return f"It is {word(now.state)} now. {what_works(now.state)}"
+                advice = what_works(now.state)
+                # What was just refused is no advice: something else stands in its way.
+                return f"It is {word(now.state)} now." + ("" if self.name in advice else f" {advice}")
         except PlusPlusError:
             pass
         return ""

@@ -140,6 +140,23 @@ async def test_arguments_of_prompts_are_completed(client: Client) -> None:
     assert found.completion.values == ["jane.doe@acme.example"]
 
 
+async def test_it_is_said_that_there_are_more(client: Client, stage: Stage) -> None:
+    found = await client.complete(ResourceTemplateReference(uri="plusplus://x"), {"name": "user", "value": ""})
+    assert (found.completion.total, found.completion.has_more) == (stage.one("SELECT count(*) FROM users"), True)
+    found = await client.complete(ResourceTemplateReference(uri="plusplus://x"), {"name": "user", "value": "jane.doe"})
+    assert (found.completion.total, found.completion.has_more) == (1, False)
+
+
+async def test_only_what_the_served_tools_take_is_completed(tenant: Tenant) -> None:
+    async with connected(tenant, toolsets=frozenset({"content"})) as client:
+        assert await suggestions(client, "user", "jane") == []
+        assert await suggestions(client, "person", "jane") == []
+        assert await suggestions(client, "state", "") == []
+        assert await suggestions(client, "content_item", "Security 101") == ["Security 101"]
+        assert await suggestions(client, "content_type", "art") == ["article"]
+    assert [one.path for one in tenant.requests] == ["/content-items"]
+
+
 async def test_completing_never_fails(client: Client, tenant: Tenant) -> None:
     tenant.faults = Faults(server_error=1.0)
     assert await suggestions(client, "user", "jane") == []

@@ -100,6 +100,39 @@ async def test_the_worst_are_named(there: Desk) -> None:
     assert "” / " in answer["summary"]
 
 
+async def test_months_and_people_without_what_names_them(there: Desk) -> None:
+    only(there, ("not_started", LATE), ("not_started", LATE), ("not_started", None))
+    there.tenant.connection.execute("UPDATE users SET manager_id = 1, email = 'x' WHERE id = 5")
+
+    class Bare(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            answer = await there.tenant.transport().handle_async_request(request)
+            body = json.loads(await answer.aread())
+            for row in body.get("data", []):
+                row["is_overdue"] = True
+                row.get("user", {}).pop("email", None)
+            return httpx2.Response(answer.status_code, json=body)
+
+    there.network._inner = Bare()
+    answer = await there.ask("report_assignments", group_by=["due_month"])
+    assert answer["summary"].startswith(
+        "3 of 3 assignments are overdue (100 %), most due in 2026-03 (2) and those without a due date (1)."
+    )
+    person = there.one("SELECT public_id FROM users WHERE id = 5")
+    rows = (await there.ask("report_assignments", group_by=["user"]))["rows"]
+    assert (rows[0]["user_email"], rows[0]["user_id"]) == (None, person)
+
+
+async def test_what_is_open_is_what_is_grouped_by(there: Desk) -> None:
+    for given, first in (
+        ({}, "content_item"),
+        ({"content_item": "Security 101"}, "manager"),
+        ({"content_item": "Security 101", "group": "Platform"}, "user"),
+        ({"manager": "Rosa Alvarez"}, "content_item"),
+    ):
+        assert next(iter((await there.ask("report_assignments", **given))["rows"][0])) == first
+
+
 async def test_where_many_are_equally_late_none_is_named(there: Desk) -> None:
     only(there, *[("not_started", LATE)] * 5)
     answer = await there.ask("report_assignments", group_by=["content_item"])
