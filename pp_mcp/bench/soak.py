@@ -1,243 +1,234 @@
 """Mixed traffic against a faulty tenant, for some minutes: no wrong answer, nothing leaked, memory flat.
 
-The tenant's API is served by a real uvicorn on loopback, so that connections and file handles are real. Several MCP
-clients work at the same time, each on people and assignments of its own, so that each answer can be held against the
-tenant's database.
+The tenant's API is a process of its own on loopback, so that connections are real and memory is the server's alone; its
+database is read past it. Several MCP clients work at the same time, of both eras of the protocol, in memory and over
+HTTP, each on a part of the tenant that is its own, so that every answer can be held against the database.
 """
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import os
-import random
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from statistics import linear_regression, median
 
 import anyio
+import httpx2
+import uvicorn
 from mcp import Client
-from mcp.types import CallToolResult
+from mcp.client.streamable_http import streamable_http_client
 
+from pp_mcp.audit import verify
+from pp_mcp.bench.soak_worker import Database, Tally, Worker
 from pp_mcp.config import load
-from pp_mcp.demo import Faults, Sizes, Tenant
-from pp_mcp.demo.serve import server as api_server
+from pp_mcp.demo import DEMO_TOKEN
 from pp_mcp.server.app import PlusPlusServer, build_server
+from pp_mcp.server.http import PATH, http_app
+
+Say = Callable[[str], None]
+
+_TENANT = """
+import sys
+from pp_mcp.demo import Faults, Sizes, Tenant
+from pp_mcp.demo.serve import run
+port, db, *faults = sys.argv[1:]
+sizes = Sizes(people=150, assignments=1_500)
+run(Tenant(db=db, sizes=sizes, rate_limit=12_000, faults=Faults.parse(faults)), "127.0.0.1", int(port))
+"""
+"""The tenant's process. Its rate limit, of a minute, is met now and then: waiting for it is part of the traffic."""
 
 FAULTS = (
     "latency=0.002",
-    "429=0.01",
+    "429=0.001",
+    "429-bare=0.001",
     "5xx=0.02",
     "5xx-after=0.01",
     "drop-before=0.02",
     "drop-after=0.02",
     "truncate=0.01",
     "garbage=0.01",
+    "wrong-type=0.01",
 )
 
-WORKERS = 4
+CLIENTS = (("memory", "2026-07-28"), ("memory", "legacy"), ("http", "2026-07-28"), ("http", "legacy")) * 2
+"""How each client reaches its server, and the era it speaks."""
 
-SLOPE = 12.0
-"""MB that memory may grow after the first third."""
+WARM_UP = 0.4
+"""The part of the time in which caches may fill; memory is judged after it."""
 
+SLOPE = 2.0
+"""MB a minute that memory may grow by after the warm-up."""
 
-@dataclass
-class Tally:
-    """What a soak saw."""
-
-    calls: Counter[str] = field(default_factory=Counter[str])
-    ended: Counter[str] = field(default_factory=Counter[str])
-    wrong: list[str] = field(default_factory=list[str])
-    figures: dict[str, str] = field(default_factory=dict[str, str])
-
-    def table(self) -> str:
-        """The figures, a line each."""
-        lines = [f"{name:28} {value}" for name, value in self.figures.items()]
-        lines += [f"  {name:26} {count:,}" for name, count in self.ended.most_common()]
-        return "\n".join([*lines, *(f"WRONG {one}" for one in self.wrong[:20])])
+SWING = 4.0
+"""MB: what it grew by in all may be so much, whatever a short run makes of it by the minute."""
 
 
-class Worker:
-    """One assistant at work on its own part of the tenant."""
-
-    def __init__(self, number: int, client: Client, tenant: Tenant, tally: Tally) -> None:
-        self._client = client
-        self._tenant = tenant
-        self._tally = tally
-        self._chance = random.Random(number)
-        users = self._column("SELECT email FROM users WHERE is_active ORDER BY id LIMIT 20 OFFSET ?", number * 20)
-        self._users = [str(one) for one in users]
-        query = (
-            "SELECT public_id FROM assignments WHERE state = 'not_started' AND id NOT IN (SELECT assignment_id FROM "
-            "enrollments WHERE assignment_id IS NOT NULL) ORDER BY id LIMIT 12 OFFSET ?"
-        )
-        self._assignments = [str(one) for one in self._column(query, number * 12)]
-        self._acts: list[Callable[[], Awaitable[None]]] = [
-            self._count,
-            self._plate,
-            self._report,
-            self._rename,
-            self._rename,
-            self._exempt,
-            self._extend,
-            self._bad_token,
-        ]
-
-    async def work(self, until: float) -> None:
-        """Does one thing after the other until the time is up."""
-        while time.monotonic() < until:
-            await self._chance.choice(self._acts)()
-
-    def _column(self, query: str, *values: Any) -> list[Any]:
-        return [row[0] for row in self._tenant.connection.execute(query, values)]
-
-    async def _call(self, tool: str, **arguments: Any) -> dict[str, Any] | None:
-        """The answer, or None after an error; an error must be a clean one."""
-        result: CallToolResult = await self._client.call_tool(tool, arguments)
-        data = cast("dict[str, Any]", result.structured_content or {})
-        self._tally.calls[tool] += 1
-        self._tally.ended[str(data.get("code") or data.get("status") or "read")] += 1
-        if result.is_error and (data.get("code") in (None, "internal_error") or not data.get("message")):
-            self._wrong(f"{tool}: no clean error: {data}")
-        return None if result.is_error else data
-
-    def _wrong(self, what: str) -> None:
-        self._tally.wrong.append(what)
-
-    def _expect(self, what: str, found: object, wanted: object) -> None:
-        if found != wanted:
-            self._wrong(f"{what}: {found!r}, and not {wanted!r}")
-
-    async def _count(self) -> None:
-        answer = await self._call("list_users", page_size=5)
-        if answer:
-            self._expect("people", answer["total_count"], self._column("SELECT count(*) FROM users")[0])
-
-    async def _plate(self) -> None:
-        user = self._chance.choice(self._users)
-        answer = await self._call("get_learner_summary", user=user)
-        if answer and answer["coverage"]["complete"]:
-            query = "SELECT count(*) FROM assignments a JOIN users u ON u.id = a.user_id WHERE u.email = ?"
-            self._expect(f"assignments of {user}", answer["totals"]["total"], self._column(query, user)[0])
-
-    async def _report(self) -> None:
-        answer = await self._call("report_assignments", group_by=["state"])
-        if answer and answer["coverage"]["complete"]:
-            self._expect("all", answer["totals"]["total"], self._column("SELECT count(*) FROM assignments")[0])
-
-    async def _rename(self) -> None:
-        user, name = self._chance.choice(self._users), f"Name {self._chance.randrange(10**9)}"
-        query = "SELECT name FROM users WHERE email = ?"
-        before = self._column(query, user)[0]
-        answer = await self._call("update_user", user=user, name=name)
-        after = self._column(query, user)[0]
-        if answer:
-            self._expect(f"the name of {user}", after, name)
-        elif after not in (before, name):
-            self._wrong(f"the name of {user} is {after!r}, which nobody gave")
-
-    async def _exempt(self) -> None:
-        target = self._chance.choice(self._assignments[:6])
-        query = "SELECT state FROM assignments WHERE public_id = ?"
-        back = self._column(query, target)[0] == "exempted"
-        answer = await self._call("revert_exemption" if back else "exempt_assignment", assignment=target)
-        if answer:
-            wanted = "not_started" if back else "exempted"
-            self._expect(f"the state of {target}", self._column(query, target)[0], wanted)
-
-    async def _extend(self) -> None:
-        due = f"2031-{self._chance.randrange(1, 13):02}-{self._chance.randrange(1, 29):02}"
-        given = {"action": "set_due_date", "assignments": self._assignments[6:], "due_date": due}
-        preview = await self._call("bulk_update_assignments", **given)
-        if not preview or preview["status"] != "confirmation_required":
-            return
-        done = await self._call("bulk_update_assignments", **given, confirm_token=preview["confirm_token"])
-        if done and done["status"] == "done":
-            marks = ", ".join("?" * len(self._assignments[6:]))
-            query = f"SELECT DISTINCT due_date FROM assignments WHERE public_id IN ({marks})"
-            self._expect("due dates", self._column(query, *self._assignments[6:]), [due])
-
-    async def _bad_token(self) -> None:
-        target = self._chance.choice(self._assignments)
-        answer = await self._call(
-            "drop_assignment", assignment=target, confirm_token="6b053f6f.AAAAAAAAAAAAAAAAAAAAAAAA"
-        )
-        if answer and answer["status"] not in ("confirmation_required", "unchanged"):
-            self._wrong(f"dropped {target} with a made-up token")
-
-
-async def run(minutes: float, say: Callable[[str], None]) -> Tally:
-    """Works for that long, and tallies. Everything it starts it ends."""
-    tally = Tally()
-    gc.collect()
-    handles = _handles()
-    tasks = len(asyncio.all_tasks())
-    tenant = Tenant(sizes=Sizes(people=150, content_items=40, assignments=1_200, enrollments=60), rate_limit=10**9)
-    api = api_server(tenant, "127.0.0.1", 0)
-    for name in ("uvicorn.access", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(api.serve)
-            for _ in range(200):
-                if api.started:
-                    break
-                await anyio.sleep(0.05)
-            port = api.servers[0].sockets[0].getsockname()[1]
-            tenant.faults = Faults.parse(list(FAULTS))
-            await _traffic(_server(tenant, port), tenant, tally, minutes, say)
-            api.should_exit = True
-    finally:
-        tenant.close()
+async def run(minutes: float, say: Say) -> Tally:
+    """Works for that long, and tallies. What it starts it ends; a short round before shows what one leaves open."""
+    await _round(1 / 30, Tally(), lambda _: None)
     await anyio.sleep(0.5)
-    gc.collect()
-    leaked = len(asyncio.all_tasks()) - tasks
-    open_still = _handles() - handles
-    tally.figures |= {"tasks left over": str(leaked), "file handles left over": str(open_still)}
-    if leaked > 0 or open_still > 0:
-        tally.wrong.append(f"{leaked} tasks and {open_still} file handles are left over")
+    tally = Tally()
+    handles, tasks = _handles(), _tasks()
+    await _round(minutes, tally, say)
+    await anyio.sleep(0.5)
+    # One task of a library ends by itself some time after the first round.
+    left_handles, left_tasks = max(_handles() - handles, 0), max(_tasks() - tasks, 0)
+    tally.figures |= {"tasks left over": str(left_tasks), "file handles left over": str(left_handles)}
+    if left_tasks > 0 or left_handles > 0:
+        tally.wrong.append(f"{left_tasks} tasks and {left_handles} file handles (connections are some) are left over")
     return tally
 
 
-def _server(tenant: Tenant, port: int) -> PlusPlusServer:
-    overrides = {"base_url": f"http://127.0.0.1:{port}/public_api/v2", "max_writes_per_hour": 0}
-    settings = load(overrides, environ={"PP_API_TOKEN": tenant.token})
+async def _round(minutes: float, tally: Tally, say: Say) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        audit = Path(folder, "audit.log")
+        async with _api(Path(folder, "tenant.db")) as base_url:
+            connection = sqlite3.connect(Path(folder, "tenant.db"), isolation_level=None)
+            try:
+                await _traffic(base_url, audit, Database(connection), minutes, tally, say)
+            finally:
+                connection.close()
+        lines, _, findings = verify(audit)
+        tally.figures |= {"audit log": f"{lines:,} lines, {len(findings)} findings"}
+        tally.wrong += [f"audit log, line {one.number}: {one.what}" for one in findings]
+
+
+@asynccontextmanager
+async def _api(db: Path) -> AsyncGenerator[str]:
+    """The demo tenant's API with all its faults, in a process of its own; gives its base URL."""
+    port = _free_port()
+    command = [sys.executable, "-c", _TENANT, str(port), str(db), *FAULTS]
+    nothing = subprocess.DEVNULL
+    async with await anyio.open_process(command, stdin=nothing, stdout=nothing, stderr=nothing) as process:
+        for _ in range(400):
+            if _listens(port):
+                break
+            await anyio.sleep(0.05)
+        try:
+            yield f"http://127.0.0.1:{port}/public_api/v2"
+        finally:
+            process.terminate()
+
+
+async def _traffic(base_url: str, audit: Path, database: Database, minutes: float, tally: Tally, say: Say) -> None:
+    samples: list[tuple[float, float]] = []
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        memory, http = _server(base_url, audit), _server(base_url, audit)
+        url = await stack.enter_async_context(_over_http(http))
+        workers = stack.enter_context(_working())
+        for number, (way, mode) in enumerate(CLIENTS):
+            target = memory
+            if way == "http":
+                # One client for each, as if each were a program of its own.
+                own = await stack.enter_async_context(httpx2.AsyncClient(timeout=90))
+                target = streamable_http_client(url, http_client=own)
+            client = await stack.enter_async_context(Client(target, mode=mode))
+            workers.append(Worker(number, client, database, tally))
+        until = began + 60 * minutes
+        async with anyio.create_task_group() as group:
+            for worker in workers:
+                group.start_soon(worker.work, until)
+            while time.monotonic() < until:
+                await anyio.sleep(min(2.0, max(0.1, until - time.monotonic())))
+                # Without what waits to be collected, which comes and goes by megabytes.
+                gc.collect()
+                samples.append((time.monotonic() - began, _megabytes()))
+                if len(samples) % 5 == 0:
+                    say(f"{samples[-1][0]:5.0f} s  {tally.calls.total():,} calls  {samples[-1][1]:.1f} MB")
+    _judge_memory(samples, tally)
+    took = time.monotonic() - began
+    calls = tally.calls.total()
+    tally.figures = {
+        "minutes": f"{minutes:g}",
+        "clients": f"{len(CLIENTS)}, in memory and over HTTP, of both eras",
+        "faults": ", ".join(FAULTS),
+        "calls": f"{calls:,} ({calls / took:.0f} a second) of {len(tally.calls)} tools",
+        "held against the database": f"{tally.checked:,}",
+        "wrong answers": str(len(tally.wrong)),
+        **tally.figures,
+    }
+
+
+def _judge_memory(samples: list[tuple[float, float]], tally: Tally) -> None:
+    """Memory after the warm-up: its slope, and what it grew by from the first third of that time to the last."""
+    end = samples[-1][0]
+    later = [(at / 60, size) for at, size in samples if at >= WARM_UP * end]
+    if len(later) < 6:
+        return
+    slope = linear_regression([at for at, _ in later], [size for _, size in later]).slope
+    third = len(later) // 3
+    grown = median(size for _, size in later[-third:]) - median(size for _, size in later[:third])
+    words = f"{slope:+.2f} MB a minute after the warm-up, {grown:+.1f} in all"
+    tally.figures |= {"memory": f"{later[-1][1]:.1f} MB; {words}"}
+    if slope > SLOPE and grown > SWING:
+        tally.wrong.append(f"memory grew by {slope:.2f} MB a minute")
+
+
+@contextmanager
+def _working() -> Generator[list[Worker]]:
+    """The workers, quietly: what goes wrong on purpose is no news."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield []
+    finally:
+        logging.disable(before)
+
+
+def _server(base_url: str, audit: Path) -> PlusPlusServer:
+    settings = load(
+        {"base_url": base_url, "max_writes_per_hour": 0, "audit_log": str(audit), "log_level": "ERROR"},
+        environ={"PP_API_TOKEN": DEMO_TOKEN},
+    )
     return build_server(settings)
 
 
-async def _traffic(
-    server: PlusPlusServer, tenant: Tenant, tally: Tally, minutes: float, say: Callable[[str], None]
-) -> None:
-    began = time.monotonic()
-    until = began + 60 * minutes
-    warm = 0.0
-    async with Client(server) as client, anyio.create_task_group() as group:
-        for number in range(WORKERS):
-            group.start_soon(Worker(number, client, tenant, tally).work, until)
-        while time.monotonic() < until:
-            await anyio.sleep(min(10.0, max(0.1, until - time.monotonic())))
-            if not warm and time.monotonic() - began > 20 * minutes:
-                warm = _megabytes()
-            say(f"{time.monotonic() - began:5.0f} s  {tally.calls.total():,} calls  {_megabytes():.1f} MB")
-    grown = _megabytes() - warm
-    tally.figures |= {
-        "minutes": f"{minutes:g}",
-        "calls": f"{tally.calls.total():,}",
-        "faults": ", ".join(FAULTS),
-        "wrong answers": str(len(tally.wrong)),
-        "memory after a third": f"{warm:.1f} MB",
-        "grown since": f"{grown:.1f} MB",
-    }
-    if grown > SLOPE:
-        tally.wrong.append(f"memory grew by {grown:.1f} MB")
+@asynccontextmanager
+async def _over_http(server: PlusPlusServer) -> AsyncGenerator[str]:
+    """Serves on a real port of this computer; gives the address."""
+    port = _free_port()
+    config = uvicorn.Config(http_app(server), host="127.0.0.1", port=port, log_config=None, access_log=False)
+    serving = uvicorn.Server(config)
+    async with anyio.create_task_group() as group:
+        group.start_soon(serving.serve)
+        for _ in range(500):
+            if serving.started:
+                break
+            await anyio.sleep(0.02)
+        try:
+            yield f"http://127.0.0.1:{port}{PATH}"
+        finally:
+            serving.should_exit = True
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _handles() -> int:
+    gc.collect()
     return len(os.listdir("/proc/self/fd"))
+
+
+def _tasks() -> int:
+    return len(anyio.get_running_tasks())
 
 
 def _megabytes() -> float:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
+from datetime import date
 from typing import Any
 
 import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stage import Stage, connected, small_tenant, text_of
+from jsonschema import Draft202012Validator
+from mcp.types import CallToolResult
+from stage import Stage, connected, data_of, small_tenant, text_of
 
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.demo import Faults, Sizes, Tenant
@@ -25,80 +29,110 @@ FAULTS = [
     "garbage=0.05",
 ]
 
-TEXTS = st.one_of(
-    st.sampled_from(
-        ["", " ", "..", ".", "a/b", "%2e%2e", "null", "\u202eabc", "x" * 600, "1e9", "Security 101", "Sam Lee"]
-    ),
+JUNK = st.one_of(
+    st.sampled_from(["", " ", "..", ".", "a/b", "%2e%2e", "null", "\u202eabc", "x" * 600, "1e9", "Security 101"]),
+    st.sampled_from([None, 7, -1, 10**30, 1.5, True, [], {}, ["a", 1], {"a": None}]),
     st.text(max_size=30),
 )
 
+KNOWN = {
+    "user": ["SELECT email FROM users", "SELECT name FROM users", "SELECT public_id FROM users"],
+    "group": ["SELECT public_id FROM groups", "SELECT name FROM groups"],
+    "content_item": ["SELECT public_id FROM content_items", "SELECT name FROM content_items"],
+    "article": ["SELECT public_id FROM content_items WHERE content_type = 'article'"],
+    "event": ["SELECT public_id FROM content_items WHERE content_type = 'event'"],
+    "channel": ["SELECT public_id FROM channels"],
+    "assignment": ["SELECT public_id FROM assignments"],
+}
 
-def known(tenant: Tenant) -> list[str]:
-    """Names of things there are: ids, e-mails, names."""
+
+def known(tenant: Tenant) -> dict[str, list[str]]:
+    """Ids, e-mails and names of what there is, by kind."""
     stage = Stage(tenant)
-    found: list[str] = []
-    for query in (
-        "SELECT email FROM users LIMIT 5",
-        "SELECT name FROM users LIMIT 5",
-        "SELECT public_id FROM users LIMIT 3",
-        "SELECT name FROM groups LIMIT 4",
-        "SELECT public_id FROM groups LIMIT 4",
-        "SELECT name FROM content_items LIMIT 5",
-        "SELECT public_id FROM content_items LIMIT 5",
-        "SELECT public_id FROM assignments LIMIT 12",
-    ):
-        found += stage.column(query)
-    return found
+    return {kind: [one for query in queries for one in stage.column(query)] for kind, queries in KNOWN.items()}
 
 
-def values(schema: dict[str, Any], names: list[str]) -> st.SearchStrategy[Any]:
-    """Values that fit a property's schema, and some that do not."""
-    if "enum" in schema:
-        return st.one_of(st.sampled_from(schema["enum"]), TEXTS)
+def fitting(name: str, schema: dict[str, Any], things: list[str]) -> st.SearchStrategy[Any]:
+    """Values that fit a property's schema; `things` are what a reference may name."""
     kind = schema.get("type")
     if isinstance(kind, list):
-        return st.one_of(st.none(), values({**schema, "type": kind[0]}, names))
-    if kind == "boolean":
-        return st.sampled_from([True, False, "true", 7])
-    if kind == "integer":
-        return st.one_of(st.integers(-2, 120), st.just(10**30), TEXTS)
+        return st.none() | fitting(name, {**schema, "type": kind[0]}, things)
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
     if kind == "array":
-        return st.lists(values(schema.get("items", {}), names), max_size=4)
+        return st.lists(fitting(name, schema["items"], things), min_size=1, max_size=3)
+    if things:
+        return st.sampled_from(things)
+    if kind == "boolean":
+        return st.booleans()
+    if kind == "integer":
+        return st.integers(schema.get("minimum", 0), min(schema.get("maximum", 4), 100))
     if kind == "object":
-        return st.dictionaries(st.sampled_from(names), st.sampled_from([None, "2027-01-31", "soon"]), max_size=3)
-    if schema.get("format") == "date":
-        return st.one_of(st.dates().map(str), TEXTS)
-    return st.one_of(st.sampled_from(names), st.sampled_from(["2026-01-31", "2027-01-31T00:00:00Z"]), TEXTS)
+        return st.just({})
+    if schema.get("format") == "date" or name.endswith(("_gte", "_lte", "_at")):
+        return st.dates(date(2025, 1, 1), date(2028, 1, 1)).map(str)
+    if schema.get("format") == "email":
+        return st.integers(0, 999).map(lambda number: f"new{number}@acme.example")
+    return st.sampled_from(["a", "Security", "Platform", "New Name", "6b0546cc.AAAA"])
 
 
-def arguments(tool: Operation, names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+@st.composite
+def arguments(draw: st.DrawFn, tool: Operation, names: dict[str, list[str]]) -> dict[str, Any]:
+    """Arguments that fit, and in every third set one that does not."""
     schema = tool.input_schema
-    required = set(schema.get("required", []))
-    strategies = {name: values(prop, names) for name, prop in schema["properties"].items()}
-    fixed = {name: strategy for name, strategy in strategies.items() if name in required}
-    optional = {name: strategy for name, strategy in strategies.items() if name not in required}
-    return st.fixed_dictionaries(fixed, optional={**optional, "surplus": st.just(1)})
+    required, drawn = set(schema.get("required", [])), dict[str, Any]()
+    for name, prop in schema["properties"].items():
+        if name in required or draw(st.sampled_from([True, False, False])):
+            reference = tool.references.get(name)
+            kind = reference.kind if reference else "assignment" if name == "assignments" else ""
+            drawn[name] = draw(fitting(name, prop, names.get(kind, [])))
+    if draw(st.sampled_from([True, False, False])):
+        drawn[draw(st.sampled_from([*schema["properties"], "surplus"]))] = draw(JUNK)
+    return drawn
 
 
 @pytest.fixture(scope="module")
-def tenant(tmp_path_factory: pytest.TempPathFactory) -> Tenant:
+def tenant() -> Tenant:
     return small_tenant(sizes=Sizes(people=25, groups=6, content_items=15, assignments=60, enrollments=10))
 
 
+def guarded(state: dict[str, Any]) -> dict[str, Any]:
+    """What of a tenant only a confirmed call may change, by tool: roles, who is active, who may open an item."""
+    people = {key: (one["role"], one["is_active"]) for key, one in state["users"].items()}
+    items = {key: bool(one["groups"]) for key, one in state["content_items"].items()}
+    return {"update_user": people, "update_content_item": items}
+
+
+def unharmed(tool: Operation, before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether nothing happened that a person would have had to confirm."""
+    if tool.effect in (Effect.READ, Effect.DESTROY):
+        return after == before
+    was, now = guarded(before), guarded(after)
+    gone = {"update_user": [], "update_content_item": []}
+    for key, (role, active) in was["update_user"].items():
+        # Coming back needs no confirming; a new role and leaving do.
+        gone["update_user"] += [key] * (now["update_user"][key] not in ((role, active), (role, 1)))
+    for key, limited in was["update_content_item"].items():
+        gone["update_content_item"] += [key] * (limited and not now["update_content_item"][key])
+    return not any(gone.values()) and not set(before["assignments"]) - set(after["assignments"])
+
+
 @pytest.mark.parametrize("tool", ALL_TOOLS, ids=lambda tool: tool.name)
-def test_an_answer_or_a_clean_error_and_nothing_destroyed(
-    tool: Operation, tenant: Tenant, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_an_answer_or_a_clean_error_and_nothing_destroyed(tool: Operation, tenant: Tenant) -> None:
     names = known(tenant)
     seeds = itertools.count()
+    output = Draft202012Validator(tool.output_schema)
 
-    async def ask(given_arguments: dict[str, Any]) -> None:
-        tenant.faults = Faults.parse(FAULTS, seed=next(seeds))
+    async def ask_all(batch: list[dict[str, Any]]) -> None:
         async with connected(tenant) as client:
-            result = await client.call_tool(tool.name, given_arguments)
+            for given_arguments in batch:
+                seed = next(seeds)
+                tenant.faults = Faults.parse(FAULTS, seed=seed) if seed % 2 else Faults()
+                examine(await client.call_tool(tool.name, given_arguments))
         tenant.faults = Faults()
-        data = result.structured_content
-        assert isinstance(data, dict)
+
+    def examine(result: CallToolResult) -> None:
+        data = data_of(result)
         if result.is_error:
             assert data["code"]
             assert data["code"] != "internal_error", data
@@ -106,21 +140,22 @@ def test_an_answer_or_a_clean_error_and_nothing_destroyed(
             assert text_of(result).startswith(data["message"])
             assert "Traceback" not in text_of(result)
         else:
+            output.validate(data)
+            assert json.loads(text_of(result)) == data
             assert data["summary"].strip()
         assert tenant.token not in text_of(result)
 
     @settings(
-        max_examples=12,
+        max_examples=3,
         deadline=None,
         derandomize=True,
         database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+        suppress_health_check=list(HealthCheck),
     )
-    @given(drawn=arguments(tool, names))
-    def run(drawn: dict[str, Any]) -> None:
+    @given(batch=st.lists(arguments(tool, names), min_size=8, max_size=8))
+    def run(batch: list[dict[str, Any]]) -> None:
         before = tenant.snapshot()
-        anyio.run(ask, drawn)
-        if tool.effect in (Effect.READ, Effect.DESTROY):
-            assert tenant.snapshot() == before
+        anyio.run(ask_all, batch)
+        assert unharmed(tool, before, tenant.snapshot())
 
     run()

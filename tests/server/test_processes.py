@@ -115,9 +115,13 @@ def free_port() -> int:
 
 
 def until_healthy(url: str) -> dict[str, Any]:
+    return until_up(f"{url}/health").json()
+
+
+def until_up(url: str) -> httpx2.Response:
     for _ in range(150):
         try:
-            return httpx2.get(f"{url}/health").json()
+            return httpx2.get(url)
         except httpx2.TransportError:
             time.sleep(0.1)  # the one wait there is: a process has to start
     raise AssertionError("the server did not start")
