@@ -16,7 +16,7 @@ from pp_mcp.api import Client
 from pp_mcp.declare import Call
 from pp_mcp.demo import Tenant
 from pp_mcp.inventory import BY_NAME
-from pp_mcp.server.arguments import parse
+from pp_mcp.server.call import parse
 from pp_mcp.server.references import References
 
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)

@@ -9,10 +9,9 @@ import pytest
 from pydantic import Field, ValidationError
 
 from pp_mcp.answers import Answer, ItemAnswer, ManyAnswer, Row, WriteAnswer
-from pp_mcp.declare import UNSET, Call, Effect, Unset, operation
+from pp_mcp.declare import UNSET, Call, Effect, Unset, lean_input, lean_output, operation
 from pp_mcp.operations.params import DayArg, EmailArg, GroupArg, MembersArg, UserArg
 from pp_mcp.plan import ManyPlan, Plan
-from pp_mcp.schema import lean_input, lean_output
 
 pytestmark = pytest.mark.anyio
 

@@ -1,8 +1,7 @@
 """The PlusPlus Public API v2 as typed verbs: paths, repeats, rate limits and lost answers are dealt with here."""
 
 from pp_mcp.api.client import Api, Client, Written
-from pp_mcp.api.clock import SYSTEM_CLOCK, Clock
-from pp_mcp.api.paths import check_id
-from pp_mcp.api.routes import ROUTES, Route, override
+from pp_mcp.api.limits import SYSTEM_CLOCK, Clock
+from pp_mcp.api.routes import ROUTES, Route, check_id, override
 
 __all__ = ["ROUTES", "SYSTEM_CLOCK", "Api", "Client", "Clock", "Route", "Written", "check_id", "override"]

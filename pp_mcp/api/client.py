@@ -1,6 +1,7 @@
 """The API as typed verbs: one record, one page, a write, a deletion, a batch."""
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -8,17 +9,55 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from pp_mcp.api.cache import EtagCache
-from pp_mcp.api.clock import SYSTEM_CLOCK, Clock
-from pp_mcp.api.exchange import Exchange, Exchanged, Line, request_id_of
-from pp_mcp.api.paths import check_id, fill
-from pp_mcp.api.routes import ROUTES, Route
-from pp_mcp.api.wire import Answer, Request, Unreadable, Wire
+from pp_mcp.api.limits import SYSTEM_CLOCK, Clock
+from pp_mcp.api.routes import ROUTES, Route, check_id, fill
+from pp_mcp.api.send import Answer, Exchange, Exchanged, Line, Request, Unreadable, Wire, request_id_of
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import BulkAnswer, Page, read_bulk, read_page
 
 if TYPE_CHECKING:
     import httpx2
+
+
+LARGEST_KEPT = 64 * 1024
+"""Bytes of one answer; an assignment has about one thousand."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    etag: str
+    answer: Answer
+
+
+class EtagCache:
+    """The last `size` answers that came with an ETag, by id. Each use asks the API whether it still holds.
+
+    That one assignment is answered with 304 when unchanged is documented; that ETag carries it is inferred.
+    """
+
+    def __init__(self, size: int = 256) -> None:
+        self._size = size
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+
+    def get(self, public_id: str) -> Kept | None:
+        kept = self._kept.get(public_id)
+        if kept is not None:
+            self._kept.move_to_end(public_id)
+        return kept
+
+    def keep(self, public_id: str, answer: Answer) -> None:
+        etag = answer.headers.get("etag", "")
+        if not etag or len(etag) > 256 or len(answer.body) > LARGEST_KEPT:
+            self.forget(public_id)
+            return
+        self._kept[public_id] = Kept(etag, answer)
+        self._kept.move_to_end(public_id)
+        if len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+
+    def forget(self, public_id: str) -> None:
+        self._kept.pop(public_id, None)
+
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)

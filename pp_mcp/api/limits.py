@@ -1,11 +1,31 @@
 """The rate budget that all calls of the process share."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import anyio
 
-from pp_mcp.api.clock import Clock
 from pp_mcp.errors import RateLimited, seconds_in
+
+
+class Clock(Protocol):
+    """Monotonic seconds, and waiting for some."""
+
+    def now(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class _SystemClock:
+    def now(self) -> float:
+        return anyio.current_time()
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
+SYSTEM_CLOCK: Clock = _SystemClock()
+"""The running event loop's clock."""
 
 
 class RateBudget:

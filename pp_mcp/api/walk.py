@@ -6,15 +6,15 @@ all. A walk sees this by the counts and reads again; if they still move, it says
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
+import anyio
 from pydantic import BaseModel
 
 from pp_mcp.api.client import Api
-from pp_mcp.api.workers import WORKERS, for_each
 from pp_mcp.errors import (
     AnswerLost,
     NotFound,
@@ -27,6 +27,38 @@ from pp_mcp.errors import (
     UnexpectedAnswer,
 )
 from pp_mcp.models import Page
+
+T = TypeVar("T")
+
+WORKERS = 16
+"""Tasks at once; how many requests really run at once is the client's limit."""
+
+
+async def for_each(things: Iterable[T], work: Callable[[T], Awaitable[bool]], *, workers: int = WORKERS) -> None:
+    """Awaits `work` for each thing, in order, by so many workers. One whose work answers false takes no more.
+
+    Raises:
+        PlusPlusError: the first that work raised; the other workers are cancelled.
+    """
+    queue = iter(things)
+    failures: list[PlusPlusError] = []
+
+    async def worker(scope: anyio.CancelScope) -> None:
+        for thing in queue:
+            try:
+                if not await work(thing):
+                    return
+            except PlusPlusError as error:
+                failures.append(error)
+                scope.cancel()
+                return
+
+    async with anyio.create_task_group() as group:
+        for _ in range(workers):
+            group.start_soon(worker, group.cancel_scope)
+    if failures:
+        raise failures[0]
+
 
 PAGE_SIZE = 100
 """Rows a page, the API's maximum (documented)."""

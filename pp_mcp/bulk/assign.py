@@ -9,16 +9,14 @@ from pydantic import Field
 
 from pp_mcp.answers import Named, ToolCall
 from pp_mcp.api.walk import drain
-from pp_mcp.bulk.engine import MOST, Step, carry_out_all, too_many
-from pp_mcp.bulk.outcome import EXAMPLES, UNDO_LIMIT, Undo, cost, told
+from pp_mcp.bulk.run import EXAMPLES, MOST, UNDO_LIMIT, Step, Undo, carry_out_all, cost, told, too_many
 from pp_mcp.declare import Call, Effect, Reference, operation
 from pp_mcp.errors import InvalidArgument, OutOfTime
 from pp_mcp.models import Assignment, ContentItem, Group, User
 from pp_mcp.operations.assignments import OUTSTANDING, was_there
 from pp_mcp.operations.params import DueArg, ExpiryArg, GroupArg, ItemArg, ManagerArg, same_moment
 from pp_mcp.plan import Done, ManyPlan
-from pp_mcp.reports.people import People
-from pp_mcp.reports.selection import Selection, read_assignments
+from pp_mcp.reports.reading import People, Selection, read_assignments
 from pp_mcp.text import listed, person, plural, quoted
 
 UsersArg = Annotated[

@@ -1,13 +1,20 @@
 """What the API sends, one file per resource. Read leniently: unknown fields and values pass, dates stay as sent."""
 
-from pp_mcp.models.assignments import Assignment
 from pp_mcp.models.bulk import BulkAnswer, BulkOutcome, read_bulk
-from pp_mcp.models.content import Article, ContentItem, ContentRef
-from pp_mcp.models.enrollments import Enrollment, EventRef
-from pp_mcp.models.groups import Group, GroupRef
 from pp_mcp.models.pages import Page, read_page
-from pp_mcp.models.tokens import ApiToken
-from pp_mcp.models.users import PersonRef, User
+from pp_mcp.models.records import (
+    ApiToken,
+    Article,
+    Assignment,
+    ContentItem,
+    ContentRef,
+    Enrollment,
+    EventRef,
+    Group,
+    GroupRef,
+    PersonRef,
+    User,
+)
 
 __all__ = [
     "ApiToken",

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pp_mcp.answers import ItemAnswer, ListAnswer, Named, ToolCall
+from pp_mcp.answers import ContentRow, ItemAnswer, ListAnswer, Named, ToolCall, content_row, full, list_answer
 from pp_mcp.declare import UNSET, Call, Effect, Unset, operation
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import ContentItem
 from pp_mcp.operations.content import content_facts, described
-from pp_mcp.operations.lists import list_answer
 from pp_mcp.operations.params import (
     ArchivedArg,
     ArticleArg,
@@ -23,7 +22,6 @@ from pp_mcp.operations.params import (
     PageSizeArg,
     SearchArg,
 )
-from pp_mcp.operations.rows import ContentRow, content_row, full
 from pp_mcp.plan import Done, Plan, left_out, not_applied, update_plan
 from pp_mcp.text import quoted
 

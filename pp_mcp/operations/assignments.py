@@ -8,12 +8,22 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pp_mcp.answers import ItemAnswer, ListAnswer, Named, ToolCall
+from pp_mcp.answers import (
+    AssignmentRow,
+    ItemAnswer,
+    ListAnswer,
+    Named,
+    ToolCall,
+    assignment_row,
+    counted,
+    full,
+    list_answer,
+    scope_of,
+)
 from pp_mcp.api import Written
 from pp_mcp.declare import UNSET, Call, Effect, Unset, operation
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import Assignment, ContentItem, User
-from pp_mcp.operations.lists import counted, list_answer, scope_of
 from pp_mcp.operations.params import (
     AssignmentArg,
     ContentTypeArg,
@@ -31,7 +41,6 @@ from pp_mcp.operations.params import (
     UserArg,
     same_moment,
 )
-from pp_mcp.operations.rows import AssignmentRow, assignment_row, full
 from pp_mcp.plan import Done, Plan, left_out, update_plan
 from pp_mcp.text import person, quoted, word
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pp_mcp.answers import ListAnswer
+from pp_mcp.answers import EnrollmentRow, ListAnswer, enrollment_row, list_answer, scope_of, tally
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Enrollment
-from pp_mcp.operations.lists import list_answer, scope_of, tally
 from pp_mcp.operations.params import (
     AttendanceArg,
     DetailArg,
@@ -17,7 +16,6 @@ from pp_mcp.operations.params import (
     UntilArg,
     UserArg,
 )
-from pp_mcp.operations.rows import EnrollmentRow, enrollment_row
 
 
 @operation(toolset="enrollments", title="List enrollments", effect=Effect.READ)

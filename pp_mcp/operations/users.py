@@ -8,11 +8,21 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pp_mcp.answers import ItemAnswer, ListAnswer, Named, ToolCall
+from pp_mcp.answers import (
+    ItemAnswer,
+    ListAnswer,
+    Named,
+    ToolCall,
+    UserRow,
+    counted,
+    full,
+    list_answer,
+    scope_of,
+    user_row,
+)
 from pp_mcp.declare import UNSET, Call, Effect, Unset, operation
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import User
-from pp_mcp.operations.lists import counted, list_answer, scope_of
 from pp_mcp.operations.params import (
     ActiveFilterArg,
     DetailArg,
@@ -26,7 +36,6 @@ from pp_mcp.operations.params import (
     SearchArg,
     UserArg,
 )
-from pp_mcp.operations.rows import UserRow, full, user_row
 from pp_mcp.plan import Done, Plan, left_out, update_plan
 from pp_mcp.text import person, plural, quoted, word
 

@@ -23,10 +23,20 @@ from pp_mcp.operations.params import (
     UntilArg,
     UserArg,
 )
-from pp_mcp.reports.aggregate import Group, Groups
 from pp_mcp.reports.answers import ReportAnswer, Table, TopArg, caution, coverage_answer, first_rows, percent
-from pp_mcp.reports.people import NOT_READ, People, add_missing, read_people
-from pp_mcp.reports.selection import AssignmentFilters, Read, Selection, count_of, people_of, read_assignments
+from pp_mcp.reports.counting import Group, Groups
+from pp_mcp.reports.reading import (
+    NOT_READ,
+    AssignmentFilters,
+    People,
+    Read,
+    Selection,
+    add_missing,
+    count_of,
+    people_of,
+    read_assignments,
+    read_people,
+)
 from pp_mcp.text import listed, plural, share
 
 Dimension = Literal["user", "manager", "content_item", "content_type", "state", "due_month"]

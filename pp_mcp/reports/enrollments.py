@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from pp_mcp.answers import scope_of
 from pp_mcp.api.walk import Coverage, walk
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Enrollment
-from pp_mcp.operations.lists import scope_of
 from pp_mcp.operations.params import EventArg, FromArg, UntilArg, UserArg
 from pp_mcp.reports.answers import ReportAnswer, Table, TopArg, caution, coverage_answer, first_rows, percent
 from pp_mcp.text import listed, person, plural, word

@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from pp_mcp.answers import Answer
+from pp_mcp.answers import Answer, UserRow, user_row
 from pp_mcp.api.walk import walk
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING
 from pp_mcp.operations.params import UserArg
-from pp_mcp.operations.rows import UserRow, user_row
-from pp_mcp.reports.aggregate import Counts, is_late
 from pp_mcp.reports.answers import LONGEST_NAME, CoverageAnswer, caution, coverage_answer
+from pp_mcp.reports.counting import Counts, is_late
 from pp_mcp.text import listed, neutralise, person, plural, quoted, word
 
 LATELY = 30

@@ -34,22 +34,21 @@ from mcp.types import (
 from pp_mcp import __version__
 from pp_mcp.answers import ErrorAnswer
 from pp_mcp.api import Client
-from pp_mcp.api.clock import SYSTEM_CLOCK, Clock
+from pp_mcp.api.limits import SYSTEM_CLOCK, Clock
 from pp_mcp.api.routes import ROUTES, Route
 from pp_mcp.audit import AuditLog
 from pp_mcp.config import Settings
 from pp_mcp.declare import Effect
 from pp_mcp.errors import Refused
 from pp_mcp.inventory import BY_NAME, enabled
-from pp_mcp.server.brake import Brake
+from pp_mcp.server.call import ServedTool
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
+from pp_mcp.server.perform import Brake, Runtime
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.render import rendered_error
 from pp_mcp.server.resources import TOOL_OF, add_resources, suggest
-from pp_mcp.server.runtime import Runtime
-from pp_mcp.server.tool import ServedTool
 
 _HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 

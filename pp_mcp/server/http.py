@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pp_mcp import __version__
-from pp_mcp.addresses import is_this_computer
+from pp_mcp.config import is_this_computer
 from pp_mcp.errors import Refused
 from pp_mcp.server.app import PlusPlusServer
 

@@ -18,13 +18,13 @@ from pp_mcp.declare import Call, Operation
 from pp_mcp.errors import PlusPlusError, UnclearReference
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.models import ContentItem, Group, User
-from pp_mcp.server.arguments import parse
+from pp_mcp.server.call import parse
+from pp_mcp.server.csv import TABLES, Table
 from pp_mcp.server.explain import explained
 from pp_mcp.server.narrowing import narrowing_of
+from pp_mcp.server.perform import Runtime
 from pp_mcp.server.references import References
 from pp_mcp.server.render import rendered
-from pp_mcp.server.runtime import Runtime
-from pp_mcp.server.tables import TABLES, Table
 from pp_mcp.text import neutralise, quoted, word
 
 SUGGESTIONS = 20

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pp_mcp.api import ROUTES
-from pp_mcp.api.paths import check_id, fill
+from pp_mcp.api.routes import check_id, fill
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import User
 

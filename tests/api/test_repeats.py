@@ -4,7 +4,7 @@ import httpx2
 import pytest
 
 from pp_mcp.api import ROUTES
-from pp_mcp.api.retry import ATTEMPTS, LONGEST_PAUSE, pause
+from pp_mcp.api.send import ATTEMPTS, LONGEST_PAUSE, pause
 from pp_mcp.errors import (
     AnswerLost,
     Conflict,

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from pp_mcp.api import Client
-from pp_mcp.api.wire import LARGEST_BODY, reason_of
+from pp_mcp.api.send import LARGEST_BODY, reason_of
 from pp_mcp.errors import AnswerLost, NotFound, NotReached, UnexpectedAnswer
 from pp_mcp.models import User
 

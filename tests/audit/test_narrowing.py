@@ -17,8 +17,8 @@ from pp_mcp.declare import Effect
 from pp_mcp.demo import Tenant
 from pp_mcp.errors import Refused
 from pp_mcp.inventory import BY_NAME
-from pp_mcp.server.brake import Brake
 from pp_mcp.server.http import http_app
+from pp_mcp.server.perform import Brake
 
 pytestmark = pytest.mark.anyio
 

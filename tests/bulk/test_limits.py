@@ -88,9 +88,9 @@ async def test_filters_that_fit_more_are_refused_with_how_to_split(there: Desk) 
 
 
 async def test_what_is_not_acted_on_is_not_kept(there: Desk) -> None:
-    from pp_mcp.bulk.actions import ACTIONS
-    from pp_mcp.bulk.choose import Choice
+    from pp_mcp.bulk.update import Choice
     from pp_mcp.models import Assignment
+    from pp_mcp.operations.transitions import ACTIONS
 
     choice = Choice(ACTIONS["drop"], None)
     row = {

@@ -7,7 +7,7 @@ import random
 import pytest
 from desk import Desk
 
-from pp_mcp.bulk.outcome import UNDO_LIMIT, UNDO_LIMIT_DATES
+from pp_mcp.bulk.run import UNDO_LIMIT, UNDO_LIMIT_DATES
 
 from .chores import NEW_ITEM, NOT_AN_EVENTS, OUTSTANDING, do, outcomes, outstanding, planned, undo
 

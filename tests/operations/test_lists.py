@@ -8,8 +8,8 @@ import pytest
 from mcp import Client
 from stage import Stage, ask
 
+from pp_mcp.answers import list_answer, tally
 from pp_mcp.models import Page
-from pp_mcp.operations.lists import list_answer, tally
 
 pytestmark = pytest.mark.anyio
 

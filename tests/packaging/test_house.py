@@ -12,26 +12,26 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pp_mcp"
 
-LEAVES = frozenset({"addresses", "answers", "demo", "errors", "models", "schema", "text"})
+LEAVES = frozenset({"config", "demo", "errors", "models", "text"})
 OPERATION = frozenset({"answers", "api", "declare", "errors", "models", "plan", "text"})
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     **dict.fromkeys(LEAVES, frozenset[str]()),
-    "config": frozenset({"addresses"}),
+    "answers": frozenset({"models", "text"}),
     "api": frozenset({"errors", "models"}),
     "audit": frozenset({"errors", "text"}),
     "plan": frozenset({"answers", "text"}),
-    "declare": frozenset({"answers", "api", "plan", "schema"}),
+    "declare": frozenset({"answers", "api", "plan"}),
     "operations": OPERATION,
     "reports": OPERATION | {"operations"},
     "bulk": OPERATION | {"operations", "reports"},
     "inventory": frozenset({"bulk", "declare", "operations", "reports"}),
-    "server": OPERATION | {"addresses", "audit", "bulk", "config", "inventory", "operations", "reports", "schema"},
+    "server": OPERATION | {"audit", "bulk", "config", "inventory", "operations", "reports"},
 }
 """The parts, and what of ours each may import. Parts that are not named here (the command line, the tour) stand on top:
 they may import everything, and none of these may import them."""
 
-LONGEST = 300
+LONGEST = 450
 
 MADE_BY_RUNNING = re.compile(r"/(?:\.(?!ci/|gitignore)|__pycache__/|build/|dist/|node_modules/|[^/]+\.egg-info/)")
 """Folders and files that are not the project's own, where git does not say so."""

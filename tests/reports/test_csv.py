@@ -15,7 +15,7 @@ from mcp import Client, MCPError
 from stage import ask, connected, data_of
 
 from pp_mcp.demo import Sizes, Tenant
-from pp_mcp.server.tables import TABLE_OF, TABLES
+from pp_mcp.server.csv import TABLE_OF, TABLES
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from mcp.types import PromptReference, ResourceTemplateReference
 from stage import IN_MEMORY, LEGACY, Stage, Way, ask, connected
 
 from pp_mcp.demo import Faults, Tenant
-from pp_mcp.server.tables import TABLES
+from pp_mcp.server.csv import TABLES
 
 pytestmark = pytest.mark.anyio
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from desk import NOON, TODAY, Desk, desk
 
-from pp_mcp.bench import menu
-from pp_mcp.bench.questions import Ids, questions
 from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.inventory import ALL_TOOLS
+from tests.bench import menu
+from tests.bench.questions import Ids, questions
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pp_mcp.server.spreadsheet import Sheet, cell
+from pp_mcp.server.csv import Sheet, cell
 
 VALUES = (
     st.none()

@@ -9,8 +9,7 @@ import pytest
 from mcp import Client
 from stage import UNSHARED, Stage, ask, confirmed, connected, refused, small_tenant
 
-from pp_mcp.server.naming import LONGEST, id_in
-from pp_mcp.server.references import ONE_BY_ONE
+from pp_mcp.server.references import LONGEST, ONE_BY_ONE, id_in
 
 pytestmark = pytest.mark.anyio
 

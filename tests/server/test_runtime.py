@@ -10,7 +10,7 @@ from stage import KEY, Stage, ask, connected, make_server, refused
 
 from pp_mcp.demo import Tenant
 from pp_mcp.errors import OutOfTime
-from pp_mcp.server.runtime import Runtime
+from pp_mcp.server.perform import Runtime
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ from mcp.types import Implementation, ResourceTemplateReference
 from server.cases import CASES, WRITES, Case
 
 from pp_mcp.inventory import BY_NAME
+from pp_mcp.server.csv import TABLES
 from pp_mcp.server.instructions import INSTRUCTIONS
-from pp_mcp.server.tables import TABLES
 
 from .hostile import MARK, TEXTS, examine, invisible, sentence, spoil
 from .world import Carry, Json, Switch, World, data_of, serve

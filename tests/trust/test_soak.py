@@ -9,9 +9,9 @@ import pytest
 from mcp import Client
 from mcp.types import CallToolResult
 
-from pp_mcp.bench.soak import CLIENTS, FAULTS, Tally, _judge_memory
-from pp_mcp.bench.soak_worker import Database, Worker
 from pp_mcp.demo import Faults, Sizes, Tenant
+from tests.bench.soak import CLIENTS, FAULTS, Tally, _judge_memory
+from tests.bench.soak_worker import Database, Worker
 
 from .world import Switch, World, quiet
 

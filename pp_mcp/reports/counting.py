@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING
-from pp_mcp.reports.people import NOT_KNOWN, People
+from pp_mcp.reports.reading import NOT_KNOWN, People
 from pp_mcp.text import quoted, word
 
 STATES = ("not_started", "in_progress", "completed", "dropped", "exempted")

@@ -1,12 +1,21 @@
-"""From a plan to its answer: whether it is shown, asked about or done, and what the deed changed."""
+"""Asking the person through the client (elicitation), in both eras of the protocol.
+
+A client relays the question; that it shows it to a person is the client's promise. Where it declares no elicitation,
+the preview and its token take the question's place.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from mcp.server.elicitation import AcceptedElicitation
+from mcp.server.mcpserver import Context
+from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp.types.version import is_version_at_least
+from pydantic import BaseModel, Field, ValidationError
 
 from pp_mcp.answers import ManyAnswer, Named, Status, ToolCall, WriteAnswer
 from pp_mcp.declare import Effect, Operation
@@ -15,6 +24,77 @@ from pp_mcp.inventory import BY_NAME
 from pp_mcp.plan import Done, Plan
 from pp_mcp.server.confirm import LIFETIME, Binding, Confirmer
 from pp_mcp.text import listed
+
+_MODERN = "2026-07-28"
+_KEY = "confirm"
+
+
+class Agreement(BaseModel):
+    """What the person fills in."""
+
+    confirm: bool = Field(description="Tick to go ahead")
+
+
+class Asked(Enum):
+    """What came of asking."""
+
+    AGREED = "agreed"
+    DECLINED = "declined"
+    CANCELLED = "closed the question"
+
+    def answer(self, plan: Plan) -> WriteAnswer:
+        """What to say when the person did not agree."""
+        return WriteAnswer(
+            status="unchanged",
+            summary=f"Not done: the user {self.value}. {plan.summary} Nothing was sent.",
+            target=plan.target,
+            undo=None,
+        )
+
+
+def can_ask(context: Context[Any, Any]) -> bool:
+    """Whether the client takes form elicitation, and there is a way to send it."""
+    capabilities = context.client_capabilities
+    elicitation = capabilities.elicitation if capabilities else None
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        return False
+    return _modern(context) or context.session.can_send_request
+
+
+def _modern(context: Context[Any, Any]) -> bool:
+    return is_version_at_least(context.protocol_version or "", _MODERN)
+
+
+async def ask_person(context: Context[Any, Any], confirmer: Confirmer, binding: Binding) -> Asked | InputRequiredResult:
+    """Shows the preview to the person and answers what they said.
+
+    In the newer protocol the client repeats the call with the answer: then this returns the question first, sealed with
+    a token for what was shown, and an answer to something else is asked anew.
+    """
+    plan = binding.plan
+    message = "\n".join([plan.summary, *plan.effects, *(["This cannot be undone."] if plan.irreversible else [])])
+    if not _modern(context):
+        outcome = await context.elicit(message, Agreement)
+        if isinstance(outcome, AcceptedElicitation):
+            return Asked.AGREED if outcome.data.confirm else Asked.DECLINED
+        return Asked.DECLINED if outcome.action == "decline" else Asked.CANCELLED
+    given = (context.input_responses or {}).get(_KEY)
+    if isinstance(given, ElicitResult) and context.request_state and confirmer.fits(context.request_state, binding):
+        if given.action == "accept":
+            return Asked.AGREED if (given.content or {}).get("confirm") is True else Asked.DECLINED
+        return Asked.DECLINED if given.action == "decline" else Asked.CANCELLED
+    token, _ = confirmer.mint(binding)
+    params = ElicitRequestFormParams(message=message, requested_schema=_schema())
+    return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=params)}, request_state=token)
+
+
+def _schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"confirm": {"type": "boolean", "description": "Tick to go ahead"}},
+        "required": ["confirm"],
+    }
+
 
 Consent = Literal["not needed", "token", "person", "allowed"]
 """How a write came to be carried out: it needs no confirming, a token fits, the person agreed, or all is allowed."""

@@ -28,11 +28,11 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from pp_mcp.audit import verify
-from pp_mcp.bench.soak_worker import Database, Tally, Worker
 from pp_mcp.config import load
 from pp_mcp.demo import DEMO_TOKEN
 from pp_mcp.server.app import PlusPlusServer, build_server
 from pp_mcp.server.http import PATH, http_app
+from tests.bench.soak_worker import Database, Tally, Worker
 
 Say = Callable[[str], None]
 

@@ -14,16 +14,16 @@ from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, SecretStr
 
 from pp_mcp.api import Client
-from pp_mcp.bench.measure import Cost, Counting, peak_of, timed
-from pp_mcp.bench.mirror import LONG, Mirror
-from pp_mcp.bench.questions import Ids, Question, questions
-from pp_mcp.bench.tenant import TOKEN, Place, running
 from pp_mcp.config import Settings
 from pp_mcp.declare import Call
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.models import ContentItem, Group, User
 from pp_mcp.server.app import build_server
 from pp_mcp.server.references import References
+from tests.bench.measure import Cost, Counting, peak_of, timed
+from tests.bench.mirror import LONG, Mirror
+from tests.bench.questions import Ids, Question, questions
+from tests.bench.tenant import TOKEN, Place, running
 
 CONNECTIONS = 8
 SMALL = 2_000

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from pp_mcp.api import Client
-from pp_mcp.bench.measure import Cost, Counting, timed
-from pp_mcp.bench.questions import Question, Reading
 from pp_mcp.models import Assignment, ContentItem, Enrollment, User
+from tests.bench.measure import Cost, Counting, timed
+from tests.bench.questions import Question, Reading
 
 _MODELS: dict[str, Any] = {
     "list_assignments": Assignment,

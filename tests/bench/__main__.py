@@ -1,4 +1,4 @@
-"""`python -m pp_mcp.bench [reports|menu|soak]`."""
+"""`python -m tests.bench [reports|menu|soak]`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 import anyio
 import click
 
-from pp_mcp.bench import menu as menus
-from pp_mcp.bench import reports as reporting
-from pp_mcp.bench import soak as soaking
-from pp_mcp.bench.tenant import Place
+from tests.bench import menu as menus
+from tests.bench import reports as reporting
+from tests.bench import soak as soaking
+from tests.bench.tenant import Place
 
 
 @click.group(invoke_without_command=True)

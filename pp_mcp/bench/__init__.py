@@ -1,1 +1,0 @@
-"""Measures the server at scale, side by side with a mirror of the API: `python -m pp_mcp.bench`."""
