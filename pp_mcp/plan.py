@@ -51,8 +51,8 @@ class Plan:
     """Acknowledgements the caller must add (`confirm_replace`); never set for it."""
     unchanged: str | None = None
     """Why there is nothing to do; then nothing is sent."""
-    writes: int = 1
-    """Requests that change something, at most."""
+    reach: int = 1
+    """How many people or things would change, at most."""
     touches: tuple[str, ...] = ()
     """Ids of things, besides those the arguments name, that it shows or changes; other writes to them are kept off."""
     check: ToolCall | None = None

@@ -83,7 +83,7 @@ async def bulk_assign_content(
         apply=apply,
         state=sorted(one.public_id for one in audience.fresh),
         effects=audience.effects(asked.get("due_date")) + cost(len(audience.fresh), UNDO_LIMIT),
-        writes=len(audience.fresh),
+        reach=len(audience.fresh),
         unchanged=None if audience.fresh else audience.nobody(item, whose),
         check=ToolCall(
             tool="report_assignments", arguments={"content_item": content_item.public_id, "group_by": ["state"]}

@@ -232,7 +232,7 @@ async def bulk_update_assignments(
         state=[[one.public_id, one.state, one.due_date] for one in ready],
         effects=effects,
         irreversible=deed.irreversible,
-        writes=len(ready),
+        reach=len(ready),
         touches=tuple(one.public_id for one in ready),
         unchanged=None if ready else choice.nothing(selection),
         check=_check(selection),

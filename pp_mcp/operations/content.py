@@ -316,7 +316,7 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
                 else []
             ),
         ],
-        writes=len(moving),
+        reach=len(moving),
         touches=tuple(item.public_id for item in once),
         unchanged=None if moving else nothing_to_do,
         check=ToolCall(tool="search_content", arguments={"is_archived": archive}),

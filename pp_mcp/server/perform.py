@@ -148,7 +148,7 @@ async def perform(
     Raises:
         Refused: the hourly limit is reached, or the audit log cannot be written; nothing was sent.
     """
-    brake.take(plan.writes)
+    brake.take(plan.reach)
     seen = len(request_ids)
     if entry is not None:
         await entry.write(
