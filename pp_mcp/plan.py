@@ -53,10 +53,10 @@ class Plan:
     """Why there is nothing to do; then nothing is sent."""
     reach: int = 1
     """How many people or things would change, at most."""
-    touches: tuple[str, ...] = ()
-    """Ids of things, besides those the arguments name, that it shows or changes; other writes to them are kept off."""
     check: ToolCall | None = None
     """The call that shows, after a lost answer, whether the write happened."""
+    after_conflict: Callable[[], Awaitable[str]] | None = None
+    """Says, after the API found that the state does not allow it, what state that is and what works in it."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def update_plan(
     effects: list[str] | None = None,
     confirm: bool = False,
     clears: frozenset[str] = frozenset(),
+    after_conflict: Callable[[], Awaitable[str]] | None = None,
 ) -> Plan:
     """The plan of a call that sets fields of one thing: only what differs is sent, read back and undone.
 
@@ -133,6 +134,7 @@ def update_plan(
         if wanted
         else f"{listed(list(asked), 8)} of the {label} {'is' if len(asked) == 1 else 'are'} as asked for already.",
         check=check,
+        after_conflict=after_conflict,
     )
 
 

@@ -233,7 +233,6 @@ async def bulk_update_assignments(
         effects=effects,
         irreversible=deed.irreversible,
         reach=len(ready),
-        touches=tuple(one.public_id for one in ready),
         unchanged=None if ready else choice.nothing(selection),
         check=_check(selection),
     )

@@ -266,6 +266,10 @@ async def update_assignment(
             for field, value in after.items()
         }
 
+    async def after_conflict() -> str:
+        now = await call.api.one("get_assignment", Assignment, assignment.public_id)
+        return f"Dates of an event's enrollment are managed by the event. It is {word(now.state)} now."
+
     return update_plan(
         target=target_of(assignment),
         tool="update_assignment",
@@ -275,6 +279,7 @@ async def update_assignment(
         send=send,
         check=ToolCall(tool="get_assignment", arguments={"assignment": assignment.public_id}),
         clears=frozenset({"due_date", "expires_at"}),
+        after_conflict=after_conflict,
     )
 
 

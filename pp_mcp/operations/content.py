@@ -317,7 +317,6 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
             ),
         ],
         reach=len(moving),
-        touches=tuple(item.public_id for item in once),
         unchanged=None if moving else nothing_to_do,
         check=ToolCall(tool="search_content", arguments={"is_archived": archive}),
     )

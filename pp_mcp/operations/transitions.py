@@ -142,6 +142,12 @@ async def _step(
             undo_note=undo_note if changed else None,
         )
 
+    async def after_conflict() -> str:
+        now = await call.api.one("get_assignment", Assignment, assignment.public_id)
+        advice = what_works(now.state)
+        # What was just refused is no advice: something else stands in its way.
+        return f"It is {word(now.state)} now." + ("" if tool in advice else f" {advice}")
+
     late = ", overdue" if assignment.is_overdue else ""
     progress = f", {assignment.progress:.0%} done" if assignment.progress else ""
     return Plan(
@@ -153,6 +159,7 @@ async def _step(
         irreversible=irreversible,
         unchanged=f"{label_of(assignment)} is {before} already." if before in goals else None,
         check=ToolCall(tool="get_assignment", arguments={"assignment": assignment.public_id}),
+        after_conflict=after_conflict,
     )
 
 

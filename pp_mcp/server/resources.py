@@ -14,16 +14,15 @@ from mcp.types import Completion, CompletionArgument
 from pydantic import BaseModel
 
 from pp_mcp.api import Api
-from pp_mcp.declare import Call, Operation
+from pp_mcp.declare import Operation
 from pp_mcp.errors import PlusPlusError, UnclearReference
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.models import ContentItem, Group, User
-from pp_mcp.server.call import parse
+from pp_mcp.server.arguments import prepare
 from pp_mcp.server.csv import TABLES, Table
 from pp_mcp.server.explain import explained
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime
-from pp_mcp.server.references import References
 from pp_mcp.server.render import rendered
 from pp_mcp.text import neutralise, quoted, word
 
@@ -91,9 +90,9 @@ def _reader(
 
 
 async def _thing(runtime: Runtime, operation: Operation, values: dict[str, str]) -> str:
-    call = _call(runtime)
+    call = runtime.call()
     try:
-        resolved = await _resolved(operation, dict(values), call.api)
+        resolved, _ = await prepare(operation, dict(values), call.api)
         answer: BaseModel = await operation.function(call, **resolved)
     except PlusPlusError as error:
         raise _failure(error, operation) from None
@@ -103,26 +102,12 @@ async def _thing(runtime: Runtime, operation: Operation, values: dict[str, str])
 async def _table(runtime: Runtime, table: Table, values: dict[str, str]) -> str:
     lists = {name for name, schema in table.tool.input_schema["properties"].items() if schema.get("type") == "array"}
     given: dict[str, Any] = {name: value.split(",") if name in lists else value for name, value in values.items()}
-    call = _call(runtime)
+    call = runtime.call()
     try:
-        resolved = await _resolved(table.tool, given, call.api)
+        resolved, _ = await prepare(table.tool, given, call.api)
         return await table.make(call, resolved)
     except PlusPlusError as error:
         raise _failure(error, table.tool) from None
-
-
-def _call(runtime: Runtime) -> Call:
-    return Call(api=runtime.client.call(), today=runtime.today())
-
-
-async def _resolved(operation: Operation, given: dict[str, Any], api: Api) -> dict[str, Any]:
-    arguments = parse(operation, given)
-    values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
-    references = References(api)
-    for name, marker in operation.references.items():
-        if isinstance(values[name], str):
-            values[name] = (await references.one(name, marker, values[name]))[0]
-    return values
 
 
 def _failure(error: PlusPlusError, operation: Operation) -> ResourceError:
