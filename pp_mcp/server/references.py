@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import anyio
 from pydantic import BaseModel
 
 from pp_mcp.api import Api
-from pp_mcp.api.walk import PAGE_SIZE, drain
+from pp_mcp.api.walk import PAGE_SIZE, drain, for_each
 from pp_mcp.declare import Kind
 from pp_mcp.errors import InvalidArgument, NotFound, UnclearReference
 from pp_mcp.models import Assignment, ContentItem, EventRef, Group, User
@@ -171,7 +170,7 @@ async def find(api: Api, lookup: Lookup) -> Any:
 async def find_all(api: Api, lookups: list[Lookup]) -> list[Any]:
     """The things that a list of one argument names, each once; one error for all that are unclear."""
     wanted = {lookup.key: lookup for lookup in lookups}
-    if not wanted:
+    if not lookups:
         return []
     source = SOURCES[lookups[0].kind]
     read_all = False
@@ -186,24 +185,16 @@ async def find_all(api: Api, lookups: list[Lookup]) -> list[Any]:
 
 
 async def _one_by_one(api: Api, lookups: Iterable[Lookup]) -> list[Any]:
-    found: dict[Key, Any] = {lookup.key: None for lookup in lookups}
-    failures: list[Exception] = []
+    found: dict[Key, Any] = dict.fromkeys(lookup.key for lookup in lookups)
 
-    async def look(lookup: Lookup, scope: anyio.CancelScope) -> None:
+    async def look(lookup: Lookup) -> bool:
         try:
             found[lookup.key] = await find(api, lookup)
         except UnclearReference as error:
             found[lookup.key] = error
-        except Exception as error:
-            # The first failure speaks for the whole list; the other look-ups are stopped.
-            failures.append(error)
-            scope.cancel()
+        return True
 
-    async with anyio.create_task_group() as group:
-        for lookup in lookups:
-            group.start_soon(look, lookup, group.cancel_scope)
-    if failures:
-        raise failures[0]
+    await for_each(lookups, look)
     return list(found.values())
 
 

@@ -282,12 +282,7 @@ async def ask_person(context: Context[Any, Any], confirmer: Confirmer, binding: 
             return Reply.AGREED if (given.content or {}).get("confirm") is True else Reply.DECLINED
         return Reply.DECLINED if given.action == "decline" else Reply.CANCELLED
     token, _ = confirmer.mint(binding)
-    schema = {
-        "type": "object",
-        "properties": {"confirm": {"type": "boolean", "description": "Tick to go ahead"}},
-        "required": ["confirm"],
-    }
-    params = ElicitRequestFormParams(message=message, requested_schema=schema)
+    params = ElicitRequestFormParams(message=message, requested_schema=Agreement.model_json_schema())
     return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=params)}, request_state=token)
 
 
