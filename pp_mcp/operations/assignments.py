@@ -281,7 +281,7 @@ async def update_assignment(
 def was_there(written: Written[Assignment]) -> bool:
     """Whether the answer to an assign says that somebody else had assigned it meanwhile: 200 is the one there already,
     201 a new one (documented). After a repeat 200 may be the one that the first attempt made."""
-    return written.status == 200 and not written.retried
+    return written.status == 200 and written.attempts == 1
 
 
 def _dates(assignment: Assignment) -> dict[str, Any]:
