@@ -51,7 +51,9 @@ DueFromArg = Annotated[DayArg, Field(description="Due on or after, YYYY-MM-DD.")
 DueUntilArg = Annotated[DayArg, Field(description="Due on or before, YYYY-MM-DD.")]
 
 
-@operation(toolset="assignments", title="List assignments", effect=Effect.READ)
+@operation(
+    toolset="assignments", title="List assignments", effect=Effect.READ, csv="lists/assignments", record=Assignment
+)
 async def list_assignments(
     call: Call,
     user: UserArg | None = None,
@@ -87,7 +89,13 @@ async def list_assignments(
     )
 
 
-@operation(toolset="assignments", title="List overdue assignments", effect=Effect.READ)
+@operation(
+    toolset="assignments",
+    title="List overdue assignments",
+    effect=Effect.READ,
+    csv="lists/overdue_assignments",
+    record=Assignment,
+)
 async def list_overdue_assignments(
     call: Call,
     user: UserArg | None = None,

@@ -46,7 +46,7 @@ from pp_mcp.plan import Done, ManyPlan, Plan, update_plan
 from pp_mcp.text import listed, plural, quoted, word
 
 
-@operation(toolset="content", title="Search the catalogue", effect=Effect.READ)
+@operation(toolset="content", title="Search the catalogue", effect=Effect.READ, csv="lists/content", record=ContentItem)
 async def search_content(
     call: Call,
     search: Annotated[SearchArg, Field(description="Part of the name.")] | None = None,

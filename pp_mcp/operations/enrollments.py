@@ -18,7 +18,9 @@ from pp_mcp.operations.params import (
 )
 
 
-@operation(toolset="enrollments", title="List enrollments", effect=Effect.READ)
+@operation(
+    toolset="enrollments", title="List enrollments", effect=Effect.READ, csv="lists/enrollments", record=Enrollment
+)
 async def list_enrollments(
     call: Call,
     user: UserArg | None = None,
