@@ -23,7 +23,9 @@ DueFromArg = Annotated[params.DayArg, Field(description="Due on or after, YYYY-M
 DueUntilArg = Annotated[params.DayArg, Field(description="Due on or before, YYYY-MM-DD.")]
 
 
-@operation(toolset="assignments", title="List assignments", effect=Effect.READ)
+@operation(
+    toolset="assignments", title="List assignments", effect=Effect.READ, csv="lists/assignments", record=Assignment
+)
 async def list_assignments(
     call: Call,
     user: params.UserArg | None = None,
@@ -64,7 +66,13 @@ async def list_assignments(
     )
 
 
-@operation(toolset="assignments", title="List overdue assignments", effect=Effect.READ)
+@operation(
+    toolset="assignments",
+    title="List overdue assignments",
+    effect=Effect.READ,
+    csv="lists/overdue_assignments",
+    record=Assignment,
+)
 async def list_overdue_assignments(
     call: Call,
     user: params.UserArg | None = None,

@@ -17,7 +17,7 @@ from pp_mcp.plan import Done, ManyPlan, Plan, call_of, update_plan
 from pp_mcp.text import listed, plural, quoted, word
 
 
-@operation(toolset="content", title="Search the catalogue", effect=Effect.READ)
+@operation(toolset="content", title="Search the catalogue", effect=Effect.READ, csv="lists/content", record=ContentItem)
 async def search_content(
     call: Call,
     search: Annotated[params.SearchArg, Field(description="Part of the name.")] | None = None,
@@ -127,7 +127,7 @@ async def delete_content_item(call: Call, content_item: params.ItemArg) -> Plan:
 
     async def apply() -> Done:
         written = await call.api.erase("delete_content_item", public_id=item.public_id)
-        again = " It was already gone on a second try." if written.retried else ""
+        again = " It was already gone on a second try." if written.attempts > 1 else ""
         return Done(
             summary=f"Deleted {quoted(item.name)} for good.{again}",
             changes={"exists": [True, False]},
