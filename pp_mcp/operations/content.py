@@ -10,7 +10,7 @@ from pydantic import Field
 from pp_mcp.answers import ContentRow, ItemAnswer, ListAnswer, Named, Outcome, OutcomeStatus, ToolCall, full, scope_of
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import AnswerLost, PlusPlusError, ServerFailure
-from pp_mcp.models import Assignment, ContentItem
+from pp_mcp.models import Assignment, BulkOutcome, ContentItem
 from pp_mcp.operations import params
 from pp_mcp.operations.lists import list_page
 from pp_mcp.plan import Done, ManyPlan, Plan, call_of, update_plan
@@ -249,21 +249,31 @@ async def _send_all(call: Call, tool: str, items: list[ContentItem]) -> list[Out
 
 async def _send(call: Call, tool: str, batch: list[ContentItem]) -> list[Outcome]:
     """One request for the batch, and what it did to each item, as the API named it."""
+    by_id: dict[str, BulkOutcome] = {}
+    lost = "the answer does not mention it"
     try:
-        answer = await call.api.bulk(tool, [item.public_id for item in batch])
+        by_id = {one.public_id: one for one in (await call.api.bulk(tool, [item.public_id for item in batch])).items}
     except AnswerLost:
-        return [_outcome(item, "unknown", "no answer came") for item in batch]
-    by_id = {one.public_id: one for one in answer.items}
+        lost = "no answer came"
     outcomes: list[Outcome] = []
     for item in batch:
         one = by_id.get(item.public_id)
         if one is None or one.status == "unknown":
-            outcomes.append(_outcome(item, "unknown", "the answer does not mention it"))
+            outcomes.append(await _read_back(call, item, lost, archive=tool == "archive_content_items"))
         elif one.status == "failed":
             outcomes.append(_outcome(item, "failed", one.error_message or "no reason given"))
         else:
             outcomes.append(_outcome(item, "succeeded"))
     return outcomes
+
+
+async def _read_back(call: Call, item: ContentItem, why: str, *, archive: bool) -> Outcome:
+    """What became of an item of which the answer says nothing. One that is not as wanted may still become so."""
+    try:
+        now = await call.api.one("get_content_item", ContentItem, item.public_id)
+    except PlusPlusError:
+        return _outcome(item, "unknown", why)
+    return _outcome(item, "succeeded") if bool(now.is_archived) is archive else _outcome(item, "unknown", why)
 
 
 def _outcome(item: ContentItem, status: OutcomeStatus, reason: str | None = None) -> Outcome:
