@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, PrivateAttr
@@ -53,7 +53,7 @@ class Found:
     """A bucket as a row; true: with every column of the CSV."""
     figures: Callable[[Counter[str]], ReportRow]
     """The counts of the buckets that are not shown."""
-    header: list[str]
+    header: Sequence[str]
     """The CSV's columns, in their order; a row may bring more."""
     coverage: Coverage
     how: str
@@ -117,15 +117,8 @@ def _cut(name: str, value: Any) -> Any:
 
 def coverage_answer(coverage: Coverage, how: str) -> CoverageAnswer:
     """The coverage as an answer states it."""
-    told = {"reason": coverage.reason} if coverage.reason else {}
-    return CoverageAnswer(
-        complete=coverage.complete,
-        rows_read=coverage.rows_read,
-        rows_total=coverage.rows_total,
-        as_of=coverage.as_of,
-        how=how,
-        **told,
-    )
+    told = {name: value for name, value in asdict(coverage).items() if value is not None}
+    return CoverageAnswer(**told, how=how)
 
 
 def caution(coverage: Coverage) -> str:

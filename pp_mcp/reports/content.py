@@ -15,7 +15,7 @@ from pp_mcp.models import Assignment, ContentItem
 from pp_mcp.operations.params import ChannelArg, ContentType, GroupArg
 from pp_mcp.reports.answers import Found, ReportAnswer, TopArg, caution
 from pp_mcp.reports.counting import Bucket, Counting
-from pp_mcp.reports.reading import fewer_by_pages, one_by_one
+from pp_mcp.reports.reading import fewer_by_pages, one_by_one, read_all
 from pp_mcp.text import listed, plural
 
 LOW_RATING = 3.0
@@ -29,18 +29,10 @@ FINDINGS = {
 }
 """What can be wrong with an item in use, in the order it is told, and in words."""
 
-_HEADER = [
-    "public_id",
-    "name",
-    "content_type",
-    "findings",
-    "total_assignments",
-    "completed_assignments_count",
-    "last_finished",
-    "avg_feedback_rating",
-    "created",
-    "modified",
-]
+_HEADER = (
+    "public_id name content_type findings total_assignments completed_assignments_count last_finished "
+    "avg_feedback_rating created modified"
+)
 
 
 @operation(toolset="reports", title="Report on the catalogue", effect=Effect.READ, csv="reports/content")
@@ -56,15 +48,8 @@ async def report_content(
     stale_days, what is rated below 3, stale (not changed in stale_days), archived or hidden; findings are of items not
     archived. To find single items use search_content; to take them out of use archive_content_items."""
     catalogue = _Catalogue()
-    coverage = await walk(
-        call.api,
-        "list_content_items",
-        ContentItem,
-        catalogue.take,
-        catalogue.restart,
-        filters={"content_type": content_type, "channel": channel, "group": group.public_id if group else None},
-        progress=call.rows_read,
-    )
+    filters = {"content_type": content_type, "channel": channel, "group": group.public_id if group else None}
+    coverage = await read_all(call, "list_content_items", ContentItem, catalogue.take, catalogue.restart, filters)
     since = (call.today - timedelta(days=stale_days)).isoformat()
     finished = Finished(since)
     await finished.read(call, [item for item in catalogue.in_use.values() if item.total_assignments != 0])
@@ -98,7 +83,7 @@ async def report_content(
         counting=counting,
         row=row,
         figures=lambda rest: {name: rest[name] for name in FINDINGS if rest[name]},
-        header=_HEADER,
+        header=_HEADER.split(),
         coverage=coverage,
         how=f"one pass over {plural(coverage.rows_read, 'content item')}, {finished.how}",
     ).answer(
@@ -184,15 +169,8 @@ class Finished:
             reason = await one_by_one(call, wanted, lambda item: self._look(call, item), "item", "items")
             self.reason = f"completions of {reason}" if reason else None
             return
-        coverage = await walk(
-            call.api,
-            "list_assignments",
-            Assignment,
-            self._take,
-            self.latest.clear,
-            filters=completed,
-            progress=call.rows_read,
-            tolerant=True,
+        coverage = await read_all(
+            call, "list_assignments", Assignment, self._take, self.latest.clear, completed, tolerant=True
         )
         self.how = f"one pass over {plural(coverage.rows_read, 'completion')}"
         if coverage.complete:
@@ -211,21 +189,18 @@ class Finished:
         """Looks at one item's completions until one is new enough; answers why it could not."""
         filters = {"state": "completed", "content_item": item}
         first = await call.api.page("list_assignments", Assignment, page=1, page_size=PAGE_SIZE, **filters)
-        whole = len(first.items) == first.total_count
-        if not whole and any((row.completed_datetime or "")[:10] >= self.since for row in first.items):
-            self.lately.add(item)
-            return None
         when = [row.completed_datetime or "" for row in first.items]
-        if not whole:
+        if len(when) < first.total_count:
+            if max(when, default="")[:10] >= self.since:
+                self.lately.add(item)
+                return None
             when.clear()
+
+            def take(row: Assignment) -> None:
+                when.append(row.completed_datetime or "")
+
             coverage = await walk(
-                call.api,
-                "list_assignments",
-                Assignment,
-                lambda row: when.append(row.completed_datetime or ""),
-                when.clear,
-                filters=filters,
-                tolerant=True,
+                call.api, "list_assignments", Assignment, take, when.clear, filters=filters, tolerant=True
             )
             if not coverage.complete:
                 return coverage.reason

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pp_mcp.answers import scope_of
-from pp_mcp.api.walk import Coverage, walk
+from pp_mcp.api.walk import Coverage
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Enrollment
 from pp_mcp.operations.params import EventArg, FromArg, UntilArg, UserArg
 from pp_mcp.reports.answers import Found, ReportAnswer, TopArg, caution, percent
 from pp_mcp.reports.counting import Bucket, Counting
+from pp_mcp.reports.reading import read_all
 from pp_mcp.text import listed, person, plural, word
 
 Dimension = Literal["event", "status", "attendance_method", "user"]
@@ -40,20 +41,13 @@ async def report_enrollments(
     list_enrollments."""
     dimensions = list(dict.fromkeys(group_by or (["user"] if event else ["event"])))
     attendance = _Attendance(dimensions)
-    coverage = await walk(
-        call.api,
-        "list_enrollments",
-        Enrollment,
-        attendance.take,
-        attendance.restart,
-        filters={
-            "event": event.public_id if event else None,
-            "user": user.public_id if user else None,
-            "created_gte": created_gte,
-            "created_lte": created_lte,
-        },
-        progress=call.rows_read,
-    )
+    filters = {
+        "event": event.public_id if event else None,
+        "user": user.public_id if user else None,
+        "created_gte": created_gte,
+        "created_lte": created_lte,
+    }
+    coverage = await read_all(call, "list_enrollments", Enrollment, attendance.take, attendance.restart, filters)
     # Within one status a rate says nothing.
     rates = coverage.complete and "status" not in dimensions
     counting = attendance.counting

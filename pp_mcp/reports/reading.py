@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -16,6 +16,7 @@ from pp_mcp.models import Assignment, ContentItem, Group, PersonRef, User
 from pp_mcp.text import plural, quoted, word
 
 T = TypeVar("T")
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 NOT_READ = "not read"
 """Stands for a manager where the people could not all be read."""
@@ -81,20 +82,26 @@ class People:
         self.profiles = {one: profile for one, profile in self.profiles.items() if one == public_id}
 
 
-async def read_people(call: Call, filters: dict[str, str | None], *, tolerant: bool = False) -> People:
+async def read_all(
+    call: Call,
+    operation: str,
+    model: type[ModelT],
+    take: Callable[[ModelT], None],
+    restart: Callable[[], None],
+    filters: Filters,
+    **options: Any,
+) -> Coverage:
+    """Hands every row of a list to `take` once and tells how far it is; see `walk` for `restart` and the options."""
+    return await walk(call.api, operation, model, take, restart, filters=filters, progress=call.rows_read, **options)
+
+
+async def read_people(call: Call, filters: Filters, *, tolerant: bool = False) -> People:
     """The people these filters leave. At most half of the time left is spent, and where it is not enough the coverage
     says so."""
     people = People()
-    people.coverage = await walk(
-        call.api,
-        "list_users",
-        User,
-        people.take,
-        people.profiles.clear,
-        filters=filters,
-        progress=call.rows_read,
-        tolerant=tolerant,
-        leave=RESERVE + max(0.0, call.api.remaining - RESERVE) / 2,
+    leave = RESERVE + max(0.0, call.api.remaining - RESERVE) / 2
+    people.coverage = await read_all(
+        call, "list_users", User, people.take, people.profiles.clear, filters, tolerant=tolerant, leave=leave
     )
     return people
 
@@ -240,7 +247,8 @@ async def read_assignments(
     theirs = people if people is not None else await people_of(call, selection)
     if theirs is None:
         user = selection.user.public_id if selection.user else None
-        coverage = await _walk(call, {**selection.asked, "user": user}, take, restart, tolerant=False)
+        asked = {**selection.asked, "user": user}
+        coverage = await read_all(call, "list_assignments", Assignment, take, restart, asked)
         return Read(coverage, f"one pass over {plural(coverage.rows_read, 'assignment')}", None)
     if not theirs:
         coverage, how = Coverage(complete=True, rows_read=0, rows_total=0, as_of=now()), "nobody to read of"
@@ -252,7 +260,9 @@ async def read_assignments(
             if assignment.user.public_id in theirs:
                 take(assignment)
 
-        coverage = await _walk(call, selection.asked, take_theirs, restart, tolerant=True)
+        coverage = await read_all(
+            call, "list_assignments", Assignment, take_theirs, restart, selection.asked, tolerant=True
+        )
         how = f"one pass over {plural(coverage.rows_read, 'assignment')}, kept those of {_people(len(theirs))}"
     else:
         coverage = await _each(call, list(theirs.profiles), selection.asked, take)
@@ -260,26 +270,6 @@ async def read_assignments(
     if theirs.coverage is not None:
         coverage = coverage.also(theirs.coverage, "the people")
     return Read(coverage, how, theirs)
-
-
-async def _walk(
-    call: Call,
-    filters: AssignmentFilters,
-    take: Callable[[Assignment], None],
-    restart: Callable[[], None],
-    *,
-    tolerant: bool,
-) -> Coverage:
-    return await walk(
-        call.api,
-        "list_assignments",
-        Assignment,
-        take,
-        restart,
-        filters=filters,
-        progress=call.rows_read,
-        tolerant=tolerant,
-    )
 
 
 async def _each(
@@ -291,15 +281,9 @@ async def _each(
 
     async def read_one(person: str) -> str | None:
         rows: list[Assignment] = []
+        theirs = {**filters, "user": person}
         part = await walk(
-            call.api,
-            "list_assignments",
-            Assignment,
-            rows.append,
-            rows.clear,
-            filters={**filters, "user": person},
-            workers=1,
-            tolerant=True,
+            call.api, "list_assignments", Assignment, rows.append, rows.clear, filters=theirs, workers=1, tolerant=True
         )
         for row in rows:
             take(row)

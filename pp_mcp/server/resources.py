@@ -160,18 +160,19 @@ _ALSO = {"person": "user"}
 
 async def _found(api: Api, name: str, text: str) -> tuple[list[str], int]:
     """The first values that fit, and how many there are."""
-    narrowed = {"search": text} if text else {}
-    named = {"name": text} if text else {}
+    asked: dict[str, Any] = {"page": 1, "page_size": SUGGESTIONS}
+    if text:
+        asked["name" if name == "group" else "search"] = text
     match name:
         case "user" | "manager":
-            people = await api.page("list_users", User, page=1, page_size=SUGGESTIONS, **narrowed)
+            people = await api.page("list_users", User, **asked)
             return [user.email for user in people.items if user.email], people.total_count
         case "group":
-            groups = await api.page("list_groups", Group, page=1, page_size=SUGGESTIONS, **named)
+            groups = await api.page("list_groups", Group, **asked)
             return [group.name for group in groups.items], groups.total_count
         case "content_item" | "event" | "article":
-            only: dict[str, str] = {} if name == "content_item" else {"content_type": name}
-            items = await api.page("list_content_items", ContentItem, page=1, page_size=SUGGESTIONS, **narrowed, **only)
+            asked |= {} if name == "content_item" else {"content_type": name}
+            items = await api.page("list_content_items", ContentItem, **asked)
             return [item.name for item in items.items], items.total_count
         case _:
             choices = [value for value in _choices(name) if value.startswith(text)]
@@ -180,11 +181,9 @@ async def _found(api: Api, name: str, text: str) -> tuple[list[str], int]:
 
 def _choices(name: str) -> list[str]:
     """The values an argument takes by its schema, over all tools."""
-    found: dict[str, None] = {}
-    for operation in BY_NAME.values():
+    found: list[str] = []
+    for operation in ALL_TOOLS:
         schema = operation.input_schema["properties"].get(name, {})
-        for value in schema.get("enum") or schema.get("items", {}).get("enum", []):
-            found[str(value)] = None
-        if schema.get("type") == "boolean":
-            found |= {"true": None, "false": None}
-    return list(found)
+        found += schema.get("enum") or schema.get("items", {}).get("enum", [])
+        found += ["true", "false"] if schema.get("type") == "boolean" else []
+    return list(dict.fromkeys(found))
