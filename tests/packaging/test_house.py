@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "api": frozenset({"errors", "models"}),
     "audit": frozenset({"errors", "text"}),
     "config": frozenset({"text"}),
-    "plan": frozenset({"answers", "text"}),
+    "plan": frozenset({"answers", "api", "models", "text"}),
     "declare": frozenset({"answers", "api", "plan"}),
     "operations": OPERATION,
     "reports": OPERATION | {"operations"},

@@ -11,7 +11,8 @@ from mcp.types import PromptReference, ResourceTemplateReference
 from stage import IN_MEMORY, LEGACY, Stage, Way, ask, connected
 
 from pp_mcp.demo import Faults, Tenant
-from pp_mcp.server.csv import TABLES
+from pp_mcp.inventory import ALL_TOOLS
+from pp_mcp.server.csv import csv_template
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +22,7 @@ THINGS = {
     "plusplus://content/{content_item}": "get_content_item",
     "plusplus://assignments/{assignment}": "get_assignment",
 }
-TOOL_OF = THINGS | {table.uri_template: table.tool.name for table in TABLES}
+TOOL_OF = THINGS | {csv_template(tool): tool.name for tool in ALL_TOOLS if tool.csv}
 
 
 async def templates(client: Client) -> set[str]:
@@ -102,7 +103,7 @@ async def test_an_unclear_name_says_who_is_meant(client: Client, tenant: Tenant)
         ("plusplus://groups/No%20such%20team", "No group"),
         ("plusplus://lists/assignments.csv?state=late", "state: must be one of not_started"),
         ("plusplus://reports/assignments.csv?group_by=user,planet", "must be one of"),
-        ("plusplus://reports/content.csv?stale_days=0", "stale_days: must be at least 1"),
+        ("plusplus://reports/content.csv?stale_days=0", "stale_days: Input should be greater than or equal to 1"),
         ("plusplus://lists/group_members.csv", "group: is required"),
     ],
 )
