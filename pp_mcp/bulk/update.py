@@ -182,7 +182,6 @@ async def bulk_update_assignments(
         ],
         irreversible=deed.irreversible,
         reach=len(ready),
-        touches=tuple(one.public_id for one in ready),
         unchanged=None if ready else choice.nothing(selection),
         check=ToolCall(tool="list_assignments", arguments=_shown_by(selection)),
     )
