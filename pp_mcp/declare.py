@@ -179,8 +179,8 @@ class Call:
     api: Api
     today: date
     """The day that "overdue" and "due" are measured against: UTC's, unless PP_TIMEZONE says otherwise."""
-    secrets_dir: Path = field(default_factory=Path.cwd)
-    """Where a new API token's secret is written, in a file only its owner can read."""
+    secrets_dir: Path | None = None
+    """Where a new API token's secret is written, in a file only its owner can read; None: the user's state folder."""
     progress: Callable[[float, float | None, str], Awaitable[None]] | None = None
     _stages: _Stages = field(default_factory=_Stages, repr=False, compare=False)
 
@@ -215,7 +215,7 @@ class Operation:
         """All four hints, set from the declared effect."""
         return ToolAnnotations(
             read_only_hint=self.effect is Effect.READ,
-            destructive_hint=self.effect is Effect.DESTROY or self.may_confirm,
+            destructive_hint=self.effect is Effect.DESTROY or (self.effect is Effect.CHANGE and self.may_confirm),
             idempotent_hint=self.idempotent,
             open_world_hint=True,
         )
@@ -265,7 +265,7 @@ def operation(
             if default is UNSET:
                 default = Field(default_factory=lambda: UNSET)
             fields[parameter.name] = (wire, default)
-        if effect is Effect.DESTROY or may_confirm:
+        if effect is not Effect.READ:
             fields[CONFIRM_TOKEN] = (Annotated[str | None, _TOKEN_FIELD], None)
         return Operation(
             name=name,

@@ -73,7 +73,7 @@ class Runtime:
     confirmer: Confirmer
     brake: Brake = field(default_factory=lambda: Brake(None))
     audit: AuditLog | None = None
-    secrets_dir: Path = field(default_factory=Path.cwd)
+    secrets_dir: Path | None = None
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
     _writing: int = 0
     _idle: anyio.Event | None = None

@@ -175,6 +175,7 @@ def preview(
         ),
         target=plan.target,
         effects=plan.effects,
+        **({"affected": plan.affected, "affected_total": plan.affected_total} if plan.affected else {}),
         irreversible=plan.irreversible,
         confirm_token=minted,
         expires_at=expires_at,
@@ -202,9 +203,10 @@ def told(operation: Operation, plan: Plan, done: Done, resolved: dict[str, Named
         **extra,
     }
     note = done.undo_note
-    if done.undo is not None and not _is_taken(done.undo):
+    undo = done.undo if isinstance(done.undo, list) else [done.undo] if done.undo else []
+    if (refused := next((one for one in undo if not _is_taken(one)), None)) is not None:
         values["undo"] = None
-        note = f"What was there before (see changes) is nothing {done.undo.tool} takes: set it back in PlusPlus."
+        note = f"{refused.tool} does not take what was there before (see changes): set it back in PlusPlus."
     if done.not_applied:
         values["not_applied"] = done.not_applied
     if note:
