@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pp_mcp.answers import ContentRow, ItemAnswer, ListAnswer, Named, full
 from pp_mcp.declare import Call, Effect, operation
-from pp_mcp.models import ContentItem
+from pp_mcp.models import Article, ContentItem
 from pp_mcp.operations import params
 from pp_mcp.operations.access import hiding
 from pp_mcp.operations.content import archived_too, described
@@ -21,7 +21,7 @@ SelfAssignArg = Annotated[bool, Field(description="May people assign it to thems
 DurationArg = Annotated[int, Field(ge=0, le=100_000, description="Reading time in minutes.")]
 
 
-@operation(toolset="content", title="List articles", effect=Effect.READ)
+@operation(toolset="content", title="List articles", effect=Effect.READ, csv="lists/articles", record=Article)
 async def list_articles(
     call: Call,
     search: Annotated[params.SearchArg, Field(description="Part of the name.")] | None = None,

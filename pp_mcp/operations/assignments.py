@@ -21,7 +21,9 @@ DueFromArg = Annotated[params.DayArg, Field(description="Due on or after, YYYY-M
 DueUntilArg = Annotated[params.DayArg, Field(description="Due on or before, YYYY-MM-DD.")]
 
 
-@operation(toolset="assignments", title="List assignments", effect=Effect.READ)
+@operation(
+    toolset="assignments", title="List assignments", effect=Effect.READ, csv="lists/assignments", record=Assignment
+)
 async def list_assignments(
     call: Call,
     user: params.UserArg | None = None,
@@ -62,7 +64,13 @@ async def list_assignments(
     )
 
 
-@operation(toolset="assignments", title="List overdue assignments", effect=Effect.READ)
+@operation(
+    toolset="assignments",
+    title="List overdue assignments",
+    effect=Effect.READ,
+    csv="lists/overdue_assignments",
+    record=Assignment,
+)
 async def list_overdue_assignments(
     call: Call,
     user: params.UserArg | None = None,
@@ -200,7 +208,7 @@ async def update_assignment(
 def was_there(written: Written[Assignment]) -> bool:
     """Whether the answer to an assign says that somebody else had assigned it meanwhile: 200 is the one there already,
     201 a new one (documented). After a repeat 200 may be the one that the first attempt made."""
-    return written.status == 200 and not written.retried
+    return written.status == 200 and written.attempts == 1
 
 
 def _due(assignment: Assignment) -> str:

@@ -11,7 +11,7 @@ from pp_mcp.answers import ContentRow, ItemAnswer, ListAnswer, Named, Outcome, O
 from pp_mcp.api.walk import PAGE_SIZE, walk
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import AnswerLost, PlusPlusError, ServerFailure
-from pp_mcp.models import Assignment, ContentItem
+from pp_mcp.models import Assignment, BulkOutcome, ContentItem
 from pp_mcp.operations import params
 from pp_mcp.operations.access import MOST_PAGES, hiding, opening
 from pp_mcp.operations.lists import list_page
@@ -19,7 +19,7 @@ from pp_mcp.plan import Done, ManyPlan, Plan, call_of, update_plan
 from pp_mcp.text import listed, plural, quoted, word
 
 
-@operation(toolset="content", title="Search the catalogue", effect=Effect.READ)
+@operation(toolset="content", title="Search the catalogue", effect=Effect.READ, csv="lists/content", record=ContentItem)
 async def search_content(
     call: Call,
     search: Annotated[params.SearchArg, Field(description="Part of the name.")] | None = None,
@@ -161,7 +161,7 @@ async def delete_content_item(call: Call, content_item: params.ItemArg) -> Plan:
 
     async def apply() -> Done:
         written = await call.api.erase("delete_content_item", public_id=item.public_id)
-        again = " It was already gone on a second try." if written.retried else ""
+        again = " It was already gone on a second try." if written.attempts > 1 else ""
         return Done(
             summary=f"Deleted {quoted(item.name)} for good.{again}",
             changes={"exists": [True, False]},
@@ -283,21 +283,31 @@ async def _send_all(call: Call, tool: str, items: list[ContentItem]) -> list[Out
 
 async def _send(call: Call, tool: str, batch: list[ContentItem]) -> list[Outcome]:
     """One request for the batch, and what it did to each item, as the API named it."""
+    by_id: dict[str, BulkOutcome] = {}
+    lost = "the answer does not mention it"
     try:
-        answer = await call.api.bulk(tool, [item.public_id for item in batch])
+        by_id = {one.public_id: one for one in (await call.api.bulk(tool, [item.public_id for item in batch])).items}
     except AnswerLost:
-        return [_outcome(item, "unknown", "no answer came") for item in batch]
-    by_id = {one.public_id: one for one in answer.items}
+        lost = "no answer came"
     outcomes: list[Outcome] = []
     for item in batch:
         one = by_id.get(item.public_id)
         if one is None or one.status == "unknown":
-            outcomes.append(_outcome(item, "unknown", "the answer does not mention it"))
+            outcomes.append(await _read_back(call, item, lost, archive=tool == "archive_content_items"))
         elif one.status == "failed":
             outcomes.append(_outcome(item, "failed", one.error_message or "no reason given"))
         else:
             outcomes.append(_outcome(item, "succeeded"))
     return outcomes
+
+
+async def _read_back(call: Call, item: ContentItem, why: str, *, archive: bool) -> Outcome:
+    """What became of an item of which the answer says nothing. One that is not as wanted may still become so."""
+    try:
+        now = await call.api.one("get_content_item", ContentItem, item.public_id)
+    except PlusPlusError:
+        return _outcome(item, "unknown", why)
+    return _outcome(item, "succeeded") if bool(now.is_archived) is archive else _outcome(item, "unknown", why)
 
 
 def _outcome(item: ContentItem, status: OutcomeStatus, reason: str | None = None) -> Outcome:

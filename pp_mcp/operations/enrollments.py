@@ -9,7 +9,9 @@ from pp_mcp.operations import params
 from pp_mcp.operations.lists import list_page
 
 
-@operation(toolset="enrollments", title="List enrollments", effect=Effect.READ)
+@operation(
+    toolset="enrollments", title="List enrollments", effect=Effect.READ, csv="lists/enrollments", record=Enrollment
+)
 async def list_enrollments(
     call: Call,
     user: params.UserArg | None = None,

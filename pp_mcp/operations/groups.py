@@ -20,7 +20,7 @@ from pp_mcp.text import listed, person, plural, quoted, share
 SourceArg = Annotated[str, Field(min_length=1, max_length=128), params.NothingHidden]
 
 
-@operation(toolset="groups", title="List groups", effect=Effect.READ)
+@operation(toolset="groups", title="List groups", effect=Effect.READ, csv="lists/groups", record=Group)
 async def list_groups(
     call: Call,
     search: Annotated[params.SearchArg, Field(description="Part of a name or source.")] | None = None,
@@ -101,7 +101,7 @@ async def update_group(
     )
 
 
-@operation(toolset="groups", title="List a group's members", effect=Effect.READ)
+@operation(toolset="groups", title="List a group's members", effect=Effect.READ, csv="lists/group_members", record=User)
 async def list_group_members(
     call: Call,
     group: params.GroupArg,

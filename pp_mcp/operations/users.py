@@ -20,7 +20,7 @@ from pp_mcp.text import listed, person, plural, quoted, word
 EmployeeIdArg = Annotated[str, Field(min_length=1, max_length=128, description="Exact id."), params.NothingHidden]
 
 
-@operation(toolset="users", title="List people", effect=Effect.READ)
+@operation(toolset="users", title="List people", effect=Effect.READ, csv="lists/users", record=User)
 async def list_users(
     call: Call,
     search: Annotated[params.SearchArg, Field(description="Part of a name or e-mail.")] | None = None,
