@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pp_mcp.models import Assignment, ContentItem, Enrollment, Group, Page, User
 from pp_mcp.text import listed, plural, quoted, word
@@ -81,9 +81,11 @@ class WriteAnswer(Answer):
     target: Named | None = None
     changes: dict[str, list[Any]] | None = None
     not_applied: list[str] | None = None
-    undo: ToolCall | None = None
+    undo: ToolCall | list[ToolCall] | None = None
     undo_note: str | None = None
     effects: list[str] | None = None
+    affected: list[Json] | None = None
+    affected_total: int | None = None
     irreversible: bool | None = None
     needs: list[str] | None = None
     """Arguments that must be given as well before the call can be carried out."""
@@ -91,7 +93,7 @@ class WriteAnswer(Answer):
     expires_at: str | None = None
 
 
-OutcomeStatus = Literal["succeeded", "unchanged", "failed", "unknown"]
+OutcomeStatus = Literal["succeeded", "unchanged", "skipped", "failed", "unknown"]
 
 
 class Outcome(BaseModel):
@@ -104,14 +106,16 @@ class Outcome(BaseModel):
 
 
 class ManyAnswer(WriteAnswer):
-    """What a call that writes many things did to them: counts, and each item that failed or has no known end."""
+    """What a call that writes many things did to them: counts, and each item skipped, failed or with no known end."""
 
     succeeded: int | None = None
     unchanged: int | None = None
+    skipped: int | None = None
     failed: int | None = None
     unknown: int | None = None
     not_sent: int | None = None
     items: list[Outcome] | None = None
+    continue_: ToolCall | None = Field(default=None, alias="continue")
 
 
 class ErrorAnswer(BaseModel):

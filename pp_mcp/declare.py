@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
+import anyio
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
@@ -182,6 +183,10 @@ class Call:
     secrets_dir: Path = field(default_factory=Path.cwd)
     """Where a new API token's secret is written, in a file only its owner can read."""
     progress: Callable[[float, float | None, str], Awaitable[None]] | None = None
+    kept: Any = None
+    """What the preview read of the items (`Plan.kept`); where it is given, the operation plans without reading."""
+    stopping: anyio.Event = field(default_factory=anyio.Event, compare=False)
+    """Is set when the server stops: a run begins nothing more."""
     _stages: _Stages = field(default_factory=_Stages, repr=False, compare=False)
 
     async def report(self, done: float, total: float, message: str) -> None:

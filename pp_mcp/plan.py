@@ -16,19 +16,33 @@ from pp_mcp.text import listed, neutralise, quoted, word
 
 
 @dataclass(frozen=True)
+class Rest:
+    """What a run that stopped early left to do, as a call."""
+
+    arguments: Json
+    """As a client would send them, without a token."""
+    values: dict[str, Any]
+    """The same, with references resolved to the things they name."""
+    kept: Any
+    """What was read of them; the call starts from it and reads nothing again."""
+
+
+@dataclass(frozen=True)
 class Done:
     """What the API's answer showed after a write."""
 
     summary: str
     changes: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
     not_applied: list[str] = field(default_factory=list[str])
-    undo: ToolCall | None = None
+    undo: ToolCall | list[ToolCall] | None = None
     undo_note: str | None = None
     target: Named | None = None
     outcomes: list[Outcome] | None = None
     """For a call that writes many: one outcome for each item."""
     not_sent: int = 0
     """Items that were not begun, because the call had to stop."""
+    rest: Rest | None = None
+    """The call that does those; None where all were begun."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,11 @@ class Plan:
     """Why there is nothing to do; then nothing is sent."""
     reach: int = 1
     """How many people or things would change, at most."""
+    affected: list[Json] = field(default_factory=list[Json])
+    """Up to 25 of them: {public_id, name, from, to}."""
+    affected_total: int = 0
+    kept: Any = None
+    """What was read of the items of a bulk call, so that carrying it out need not read them again."""
     touches: tuple[str, ...] = ()
     """Ids of things, besides those the arguments name, that it shows or changes; other writes to them are kept off."""
     check: ToolCall | None = None
@@ -159,4 +178,4 @@ def _said(value: Any) -> str:
     return quoted(neutralise(str(value)))
 
 
-__all__ = ["Done", "Json", "ManyPlan", "Plan", "compare", "left_out", "not_applied", "update_plan"]
+__all__ = ["Done", "Json", "ManyPlan", "Plan", "Rest", "compare", "left_out", "not_applied", "update_plan"]

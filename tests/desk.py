@@ -61,6 +61,8 @@ class Desk:
     told: Told = field(default_factory=Told)
     """Progress, as the client would be told."""
     calls: list[Call] = field(default_factory=list[Call])
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The last call's arguments, references resolved to things."""
 
     def call(self, *, budget: float = 45.0, today: date = TODAY) -> Call:
         """A new call, whose time begins now."""
@@ -89,6 +91,7 @@ class Desk:
                 values[name] = (await references.one(name, marker, values[name]))[0]
             elif values[name]:
                 values[name] = await references.many(name, marker, values[name])
+        self.values = values
         return await operation.function(call, **values)
 
     def sql(self, query: str, *params: Any) -> list[tuple[Any, ...]]:

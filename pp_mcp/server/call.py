@@ -67,9 +67,11 @@ def _unpacked(properties: dict[str, dict[str, Any]], given: dict[str, Any]) -> d
     unpacked = dict(given)
     for name, value in given.items():
         takes_list = properties.get(name, {}).get("type") == "array"
-        if takes_list and isinstance(value, str) and value.lstrip().startswith("["):
-            with contextlib.suppress(ValueError, RecursionError):
-                unpacked[name] = json.loads(value)
+        if takes_list and isinstance(value, str):
+            unpacked[name] = [value]
+            if value.lstrip().startswith("["):
+                with contextlib.suppress(ValueError, RecursionError):
+                    unpacked[name] = json.loads(value)
     return unpacked
 
 
@@ -300,7 +302,11 @@ class ServedTool(Tool):
             await context.report_progress(done, total, message)
 
         return Call(
-            api=attempt.api, today=self._runtime.today(), secrets_dir=self._runtime.secrets_dir, progress=progress
+            api=attempt.api,
+            today=self._runtime.today(),
+            secrets_dir=self._runtime.secrets_dir,
+            progress=progress,
+            stopping=self._runtime.stopping,
         )
 
     async def _state_now(self, error: PlusPlusError, attempt: _Attempt) -> str:

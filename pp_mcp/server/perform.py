@@ -75,6 +75,8 @@ class Runtime:
     audit: AuditLog | None = None
     secrets_dir: Path = field(default_factory=Path.cwd)
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
+    stopping: anyio.Event = field(default_factory=anyio.Event)
+    """Is set when the server is told to stop."""
     _writing: int = 0
     _idle: anyio.Event | None = None
     _moment: int = 0
@@ -165,7 +167,7 @@ async def perform(
         code = code_of(error) if isinstance(error, PlusPlusError) else type(error).__name__
         await _record(entry, outcome="failed" if known else "unknown", error=code, request_ids=request_ids[seen:])
         raise
-    unclear = [one.model_dump(exclude_none=True) for one in done.outcomes or [] if one.status in ("failed", "unknown")]
+    items = [one.model_dump(exclude_none=True, exclude={"name"}) for one in done.outcomes or []]
     await _record(
         entry,
         outcome=status_of(done),
@@ -174,7 +176,7 @@ async def perform(
         not_applied=done.not_applied or None,
         not_sent=done.not_sent or None,
         counts=_counts(done),
-        items=unclear or None,
+        items=items or None,
         request_ids=request_ids[seen:],
     )
     return done

@@ -175,6 +175,7 @@ def preview(
         ),
         target=plan.target,
         effects=plan.effects,
+        **({"affected": plan.affected, "affected_total": plan.affected_total} if plan.affected else {}),
         irreversible=plan.irreversible,
         confirm_token=minted,
         expires_at=expires_at,
@@ -202,9 +203,11 @@ def told(operation: Operation, plan: Plan, done: Done, resolved: dict[str, Named
         **extra,
     }
     note = done.undo_note
-    if done.undo is not None and not _is_taken(done.undo):
+    undo = done.undo if isinstance(done.undo, list) else [done.undo] if done.undo else []
+    refused = next((one.tool for one in undo if not _is_taken(one)), None)
+    if refused is not None:
         values["undo"] = None
-        note = f"What was there before (see changes) is nothing {done.undo.tool} takes: set it back in PlusPlus."
+        note = f"{refused} does not take what was there before (see changes): set it back in PlusPlus."
     if done.not_applied:
         values["not_applied"] = done.not_applied
     if note:
@@ -227,7 +230,7 @@ def _is_taken(undo: ToolCall) -> bool:
 def status_of(done: Done) -> Status:
     """How a deed came out."""
     outcomes = {one.status for one in done.outcomes or []}
-    if done.not_applied or done.not_sent or outcomes & {"failed", "unknown"}:
+    if done.not_applied or done.not_sent or outcomes & {"skipped", "failed", "unknown"}:
         return "partial"
     return "done" if done.changes or "succeeded" in outcomes else "unchanged"
 
@@ -236,7 +239,7 @@ def _counted(done: Done) -> dict[str, Any]:
     """How many items came out how; each that did not succeed is listed, with why."""
     outcomes = done.outcomes or []
     counts: dict[str, Any] = dict(Counter(one.status for one in outcomes))
-    listed_too = [one for status in ("failed", "unknown") for one in outcomes if one.status == status]
-    zeros = dict.fromkeys(("succeeded", "unchanged", "failed", "unknown"), 0)
+    listed_too = [one for status in ("failed", "unknown", "skipped") for one in outcomes if one.status == status]
+    zeros = dict.fromkeys(("succeeded", "unchanged", "skipped", "failed", "unknown"), 0)
     told = {"not_sent": done.not_sent} if done.not_sent else {}
     return {**zeros, **counts, **told, "items": listed_too}
