@@ -161,7 +161,6 @@ async def bulk_update_assignments(
         ],
         affected_total=len(ready),
         kept=choice,
-        touches=tuple(one.public_id for one in ready),
         unchanged=None if ready else choice.nothing(meant),
         check=ToolCall(tool="list_assignments", arguments=meant.shown_by),
     )

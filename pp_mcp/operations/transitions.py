@@ -188,6 +188,12 @@ def _step(
             undo_note=action.undo_note if changed else None,
         )
 
+    async def after_conflict() -> str:
+        now = await call.api.one("get_assignment", Assignment, assignment.public_id)
+        advice = what_works(now.state)
+        # What was just refused is no advice: something else stands in its way.
+        return f"It is {word(now.state)} now." + ("" if action.tool in advice else f" {advice}")
+
     late = ", overdue" if assignment.is_overdue else ""
     progress = f", {assignment.progress:.0%} done" if assignment.progress else ""
     return Plan(
@@ -199,4 +205,5 @@ def _step(
         irreversible=action.irreversible,
         unchanged=f"{label} is {before} already." if before in action.goal else None,
         check=ToolCall(tool="get_assignment", arguments={"assignment": assignment.public_id}),
+        after_conflict=after_conflict,
     )
