@@ -192,6 +192,11 @@ async def update_assignment(
     """Extend, set or remove the deadline or expiry of one assignment ("give Jane two more weeks"). Only given fields
     change. Dates of event enrollments are managed by the event and refused. For many assignments use
     bulk_update_assignments."""
+
+    async def after_conflict() -> str:
+        now = await call.api.one("get_assignment", Assignment, assignment.public_id)
+        return f"Dates of an event's enrollment are managed by the event. It is {word(now.state)} now."
+
     return update_plan(
         call.api,
         "update_assignment",
@@ -202,6 +207,7 @@ async def update_assignment(
         comparable=_dates,
         same=params.same_moment,
         clearable=frozenset({"due_date", "expires_at"}),
+        after_conflict=after_conflict,
     )
 
 

@@ -257,7 +257,6 @@ def _plan(call: Call, items: list[ContentItem], *, archive: bool) -> ManyPlan:
         state=sorted([key, item.name, bool(item.is_archived), item.modified] for key, item in once.items()),
         effects=effects,
         reach=len(moving),
-        touches=tuple(once),
         unchanged=None if moving else f"{subject} {are}.",
         check=ToolCall(tool="search_content", arguments={"is_archived": archive}),
     )

@@ -170,9 +170,10 @@ def _step(
             f"{label} is {before}: {action.tool} works on {' or '.join(action.works_on)}. {what_works(before)}",
             field_errors={"assignment": [f"is {before}"]},
         )
-    undo, undo_note = ACTIONS[action.undone_by].tool if action.undone_by else None, action.undo_note
-    if before == "exempted" and undo == "revert_completion":
-        undo, undo_note = None, "Two calls undo it: revert_completion, then exempt_assignment."
+    back = [ACTIONS[action.undone_by].tool] if action.undone_by else []
+    if before == "exempted" and back == ["revert_completion"]:
+        back.append("exempt_assignment")
+    undo = [ToolCall(tool=tool, arguments={"assignment": assignment.public_id}) for tool in back]
 
     async def apply() -> Done:
         after = (await call.api.write(action.tool, Assignment, body, public_id=assignment.public_id)).value
@@ -183,9 +184,15 @@ def _step(
             else f"The API answered, but {label} is {word(after.state)}.",
             changes={"state": [before, after.state]} if changed else {},
             not_applied=[] if moved else ["state"],
-            undo=ToolCall(tool=undo, arguments={"assignment": assignment.public_id}) if undo and changed else None,
-            undo_note=undo_note if changed else None,
+            undo=(undo if len(undo) > 1 else undo[0]) if undo and changed else None,
+            undo_note=action.undo_note if changed else None,
         )
+
+    async def after_conflict() -> str:
+        now = await call.api.one("get_assignment", Assignment, assignment.public_id)
+        advice = what_works(now.state)
+        # What was just refused is no advice: something else stands in its way.
+        return f"It is {word(now.state)} now." + ("" if action.tool in advice else f" {advice}")
 
     late = ", overdue" if assignment.is_overdue else ""
     progress = f", {assignment.progress:.0%} done" if assignment.progress else ""
@@ -198,4 +205,5 @@ def _step(
         irreversible=action.irreversible,
         unchanged=f"{label} is {before} already." if before in action.goal else None,
         check=ToolCall(tool="get_assignment", arguments={"assignment": assignment.public_id}),
+        after_conflict=after_conflict,
     )
