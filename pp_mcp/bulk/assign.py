@@ -65,12 +65,10 @@ ItemsArg = Annotated[
 ]
 _WHOSE = {"group": "in the group", "manager": "reporting to"}
 
-UsersArg = Annotated[
-    list[User], Reference("user"), Field(description="E-mails, public_ids or full names, max 1000.", max_length=MOST)
-]
+UsersArg = Annotated[list[User], Reference("user"), Field(description="E-mails, full names or ids.", max_length=MOST)]
 
 
-@operation(toolset="bulk", title="Assign content to many people", effect=Effect.DESTROY)
+@operation(toolset="bulk", title="Assign training to many people", effect=Effect.DESTROY)
 async def bulk_assign_content(
     call: Call,
     content_item: ItemsArg,
@@ -79,7 +77,7 @@ async def bulk_assign_content(
     manager: ManagerArg | None = None,
     due_date: DueArg | None = None,
     expires_at: ExpiryArg | None = None,
-    reassign: Annotated[bool, Field(description="true: also who finished, dropped or was exempted.")] = False,
+    reassign: Annotated[bool, Field(description="true: also who completed, dropped or was exempted.")] = False,
 ) -> ManyPlan:
     """Give one course, track or other item to many people: a list, a whole group, or a manager's direct reports.
     Previews how many, who has it already and who cannot get it, then needs confirm_token. PlusPlus may notify them.

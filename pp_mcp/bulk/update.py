@@ -25,7 +25,7 @@ from pp_mcp.reports.reading import Selection
 from pp_mcp.text import listed, plural, word
 
 AssignmentsArg = Annotated[
-    list[Assignment], Reference("assignment"), Field(description="public_ids, max 1000.", max_length=MOST)
+    list[Assignment], Reference("assignment"), Field(description="Ids or URLs.", max_length=MOST)
 ]
 SomeUsersArg = Annotated[
     list[User], Reference("user"), Field(description="One or several: e-mails, public_ids, names.", max_length=100)
@@ -55,7 +55,7 @@ DueDatesArg = Annotated[
 ]
 
 
-@operation(toolset="bulk", title="Change many assignments", effect=Effect.DESTROY)
+@operation(toolset="bulk", title="Change many people's training at once", effect=Effect.DESTROY)
 async def bulk_update_assignments(
     call: Call,
     action: Annotated[ActionName, Field(description="What to do with each.")],

@@ -20,7 +20,7 @@ from pp_mcp.text import listed, person, plural, quoted, word
 EmployeeIdArg = Annotated[str, Field(min_length=1, max_length=128, description="Exact id."), params.NothingHidden]
 
 
-@operation(toolset="users", title="List people", effect=Effect.READ, csv="lists/users", record=User)
+@operation(toolset="users", title="Find people and accounts", effect=Effect.READ, csv="lists/users", record=User)
 async def list_users(
     call: Call,
     search: Annotated[params.SearchArg, Field(description="Part of a name or e-mail.")] | None = None,
@@ -76,10 +76,10 @@ async def _in_all(call: Call, groups: list[Group], filters: dict[str, Any]) -> l
     return sorted(people.values(), key=lambda user: (user.name.casefold(), user.public_id))
 
 
-@operation(toolset="users", title="Get one person", effect=Effect.READ)
+@operation(toolset="users", title="Look up one person's profile", effect=Effect.READ)
 async def get_user(call: Call, user: params.UserArg) -> ItemAnswer[UserRow]:
-    """Show one person's profile: role, manager, employee id, active or not, date joined. For several people use
-    list_users; for what the person has to learn use get_learner_summary."""
+    """Look up one person's profile: role, manager, e-mail, employee id, is the account active, date joined. For several
+    people use list_users; for what the person has to learn use get_learner_summary."""
     manager = f", reports to {person(user.manager.name, user.manager.email)}" if user.manager else ", no manager"
     state = "" if user.is_active is not False else ", inactive"
     return ItemAnswer[UserRow](
@@ -96,9 +96,9 @@ async def create_user(
     employee_id: EmployeeIdArg | None = None,
     manager: params.ManagerArg | None = None,
 ) -> Plan:
-    """Add a new person (a new hire) to the platform. An e-mail that exists already is refused and named; then use
-    update_user. People synced from an HR system are better created there: the sync may overwrite or duplicate them.
-    Cannot be undone: the API deactivates, never deletes. Needs an admin's token."""
+    """Set up an account for a new person (new hire, joiner, external). A taken e-mail is refused: use update_user. Add
+    people synced from HR there, or the sync may overwrite or duplicate them. Cannot be undone, only deactivated. Needs
+    an admin's token."""
     taken = await call.api.page("list_users", User, email=email, page_size=1)
     if taken.items:
         there = taken.items[0]
@@ -157,9 +157,9 @@ async def update_user(
     is_active: Annotated[bool, Field(description="false deactivates a leaver.")] | None = None,
     clear: ClearArg | None = None,
 ) -> Plan:
-    """Change a person's name, role, employee id or manager, deactivate a leaver or reactivate; only given fields
-    change. A new role or deactivation is previewed and needs confirm_token. The e-mail cannot be changed. An HR sync
-    may undo edits overnight. Needs an admin's token."""
+    """Change a person's name, role (make them organizer or admin), employee (staff) number or manager (whom they report
+    to), or switch a leaver's account off (deactivate) or on again. Only given fields change; previews a new role or
+    deactivation. Not the e-mail. An HR sync may undo it. Needs an admin's token."""
     asked = params.asked_for(
         clear,
         name=name,
