@@ -111,7 +111,7 @@ class Outcome(BaseModel):
 
 
 class ManyAnswer(WriteAnswer):
-    """What a call that writes many things did: counts, and each item that was skipped, failed or has an unknown outcome."""
+    """What a call that writes many things did: counts, and each item skipped, failed or with an unknown outcome."""
 
     model_config = ConfigDict(populate_by_name=True)
 

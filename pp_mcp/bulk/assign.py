@@ -79,9 +79,9 @@ async def bulk_assign_content(
     expires_at: ExpiryArg | None = None,
     reassign: Annotated[bool, Field(description="true: also who completed, dropped or was exempted.")] = False,
 ) -> ManyPlan:
-    """Give one course, track or other item to many people: a list, a whole group, or a manager's direct reports.
-    Previews how many, who has it already and who cannot get it, then needs confirm_token. PlusPlus may notify them.
-    Calling again after a break goes on where it stopped. For one person use assign_content."""
+    """Assign (roll out) a course or other training to many people who all must take it: the members of a group, team or
+    cohort, everyone who reports to a manager, or a list of e-mails. Previews who gets it, has it or cannot. May notify
+    them. Calling again goes on where it stopped. For one person use assign_content."""
     items = list({one.public_id: one for one in content_item}.values())
     archived = [quoted(one.name) for one in items if one.is_archived]
     if archived:

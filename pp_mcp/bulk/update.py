@@ -74,9 +74,9 @@ async def bulk_update_assignments(
     | None = None,
     reason: ReasonArg | None = None,
 ) -> ManyPlan:
-    """Extend deadlines, complete, exempt or drop many assignments at once: a list of them, or all that match the
-    filters (a person, group, manager's team, content item, state, overdue). Those the action does not fit are left.
-    Previews how many and whose, then needs confirm_token. For one use update_assignment or its siblings."""
+    """Change many people's assignments at once: extend deadlines, mark done (complete), waive (exempt), unassign (drop)
+    training, or undo that, for everybody in a whole team or group, all who are late, a course, or a list. Skips those
+    it does not fit. Previews how many and whose. For one use update_assignment and its siblings."""
     rest = Selection(None, manager, group, None, {"state": state, "is_overdue": is_overdue})
     meant = Meant(user or [], content_item or [], rest)
     deed = ACTIONS[action]

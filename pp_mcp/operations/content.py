@@ -71,8 +71,8 @@ async def search_content(
 
 @operation(toolset="content", title="Get one content item", effect=Effect.READ)
 async def get_content_item(call: Call, content_item: params.ItemArg) -> ItemAnswer[ContentRow]:
-    """Show one content item of any type: description, access groups, archived or hidden, duration, rating, how often
-    assigned and completed. To find items use search_content."""
+    """Show all details of one course, learning path, video or other content: description, length, rating, which groups
+    may see it, archived or hidden, how often assigned and completed. To find it use search_content."""
     row = full(ContentRow, content_item)
     people = await _finishers(call, content_item)
     if people is None:

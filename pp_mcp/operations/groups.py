@@ -51,8 +51,8 @@ async def list_groups(
 
 @operation(toolset="groups", title="Get one group", effect=Effect.READ)
 async def get_group(call: Call, group: params.GroupArg) -> ItemAnswer[GroupRow]:
-    """Show one group: its name, where it comes from, how many members, when it changed. Its people come from
-    list_group_members."""
+    """Show one group (team, cohort): head count (how many people are in it), where it comes from (synced from which
+    system), when it changed. For its people use list_group_members."""
     members, kept = plural(group.member_count or 0, "member"), kept_elsewhere(group.source)
     source = kept or f"Source {quoted(group.source or 'unknown')}."
     return ItemAnswer[GroupRow](summary=f"{quoted(group.name)}: {members}. {source}", item=full(GroupRow, group))

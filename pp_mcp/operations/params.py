@@ -21,9 +21,9 @@ from pp_mcp.text import hidden_in, listed
 
 UserArg = Annotated[User, Reference("user"), Field(description="E-mail, full name, id or URL.")]
 ManagerArg = UserArg
-GroupArg = Annotated[Group, Reference("group"), Field(description="public_id, exact name or URL.")]
-ItemArg = Annotated[ContentItem, Reference("content_item"), Field(description="public_id, exact name or URL.")]
-ArticleArg = Annotated[ContentItem, Reference("article"), Field(description="public_id, exact name or URL.")]
+GroupArg = Annotated[Group, Reference("group"), Field(description="Name, id or URL.")]
+ItemArg = Annotated[ContentItem, Reference("content_item"), Field(description="Name, id or URL.")]
+ArticleArg = Annotated[ContentItem, Reference("article"), Field(description="Name, id or URL.")]
 GroupsArg = Annotated[
     list[Group],
     Reference("group"),
@@ -34,9 +34,9 @@ UpToHundredUsersArg = Annotated[
     Reference("user"),
     Field(description="One or several: e-mails, public_ids, full names or URLs.", min_length=1, max_length=100),
 ]
-EventArg = Annotated[EventRef, Reference("event"), Field(description="public_id, exact name or URL.")]
-AssignmentArg = Annotated[Assignment, Reference("assignment"), Field(description="public_id or URL.")]
-ChannelArg = Annotated[str, Reference("channel"), Field(description="public_id or URL.")]
+EventArg = Annotated[EventRef, Reference("event"), Field(description="Name, id or URL.")]
+AssignmentArg = Annotated[Assignment, Reference("assignment"), Field(description="Id or URL.")]
+ChannelArg = Annotated[str, Reference("channel"), Field(description="Id or URL.")]
 MembersArg = Annotated[
     list[User],
     Reference("user"),
@@ -55,7 +55,7 @@ ItemsArg = Annotated[
 AccessGroupsArg = Annotated[
     list[Group],
     Reference("group"),
-    Field(description="Replaces all: public_ids or names; [] = everyone.", max_length=100),
+    Field(description="Replaces all: names, ids or URLs; [] is everyone.", max_length=100),
 ]
 
 

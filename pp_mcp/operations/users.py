@@ -17,7 +17,7 @@ from pp_mcp.operations.lists import count, count_outstanding, list_answer, list_
 from pp_mcp.plan import Plan, call_of, create_plan, update_plan
 from pp_mcp.text import listed, person, plural, quoted, word
 
-EmployeeIdArg = Annotated[str, Field(min_length=1, max_length=128, description="Exact id."), params.NothingHidden]
+EmployeeIdArg = Annotated[str, Field(min_length=1, max_length=128, description="Employee id."), params.NothingHidden]
 
 
 @operation(toolset="users", title="Find people and accounts", effect=Effect.READ, csv="lists/users", record=User)
@@ -34,9 +34,9 @@ async def list_users(
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
 ) -> ListAnswer[UserRow]:
-    """Find people (learners, employees, leavers): by name, e-mail, employee id, role, manager or group, a page of rows
-    at a time. For one known person use get_user; for a person's open work get_learner_summary. Names and e-mails are
-    what the tenant holds, sorted by the tenant."""
+    """Find people (employees, learners, leavers, admins, organizers) and their accounts: by name, e-mail, employee id,
+    role, group or manager (direct reports, who reports to whom), active or deactivated. For one known person use
+    get_user; for someone's open training get_learner_summary."""
     in_group = f" in {listed([quoted(one.name) for one in group], 3)}" if group else ""
     scope = in_group + scope_of(reporting_to=manager.name if manager else None)
     filters: dict[str, Any] = {
@@ -87,7 +87,7 @@ async def get_user(call: Call, user: params.UserArg) -> ItemAnswer[UserRow]:
     )
 
 
-@operation(toolset="users", title="Create a person", effect=Effect.ADD, may_confirm=True, idempotent=False)
+@operation(toolset="users", title="Create a person's account", effect=Effect.ADD, may_confirm=True, idempotent=False)
 async def create_user(
     call: Call,
     email: Annotated[params.EmailArg, Field(description="E-mail; cannot be changed later.")],
@@ -146,7 +146,7 @@ ClearArg = Annotated[
 ]
 
 
-@operation(toolset="users", title="Change a person", effect=Effect.CHANGE, may_confirm=True)
+@operation(toolset="users", title="Change a person or account", effect=Effect.CHANGE, may_confirm=True)
 async def update_user(
     call: Call,
     user: params.UserArg,
