@@ -60,6 +60,8 @@ class Desk:
     told: Told = field(default_factory=Told)
     """Progress, as the client would be told."""
     calls: list[Call] = field(default_factory=list[Call])
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The last call's arguments, references resolved to things."""
 
     def call(self, *, budget: float = 45.0, today: date = TODAY) -> Call:
         """A new call, whose time begins now."""
@@ -81,6 +83,7 @@ class Desk:
         operation = BY_NAME[tool]
         call = self.call(budget=budget, today=today)
         values, _ = await prepare(operation, given, call.api)
+        self.values = values
         return await operation.function(call, **values)
 
     def sql(self, query: str, *params: Any) -> list[tuple[Any, ...]]:
