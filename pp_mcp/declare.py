@@ -209,6 +209,8 @@ class Operation:
     arguments: type[BaseModel]
     references: dict[str, Reference]
     answer: type[Answer]
+    csv: str | None
+    record: type[BaseModel] | None
 
     @property
     def annotations(self) -> ToolAnnotations:
@@ -238,12 +240,20 @@ OperationFunction = Callable[..., Awaitable[Any]]
 
 
 def operation(
-    *, toolset: str, title: str, effect: Effect, may_confirm: bool = False, idempotent: bool = True
+    *,
+    toolset: str,
+    title: str,
+    effect: Effect,
+    may_confirm: bool = False,
+    idempotent: bool = True,
+    csv: str | None = None,
+    record: type[BaseModel] | None = None,
 ) -> Callable[[OperationFunction], Operation]:
     """Declares an operation.
 
     `may_confirm`: a changing tool of which some calls must be confirmed (its plan says which). `idempotent` is false
-    where the same call made twice does more than once.
+    where the same call made twice does more than once. `csv`: the path of the resource that has all rows of the answer,
+    such as "lists/users"; of a list, `record` is what the API sends for a row.
 
     Raises:
         TypeError: the effect and what the function returns do not fit: reads answer, every write returns a plan.
@@ -279,6 +289,8 @@ def operation(
             arguments=create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields),
             references=references,
             answer=answer,
+            csv=csv,
+            record=record,
         )
 
     return declare

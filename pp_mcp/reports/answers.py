@@ -1,16 +1,18 @@
-"""What reports answer: `summary`, `rows` (the top ones, the rest in one), `totals`, and how much was read."""
+"""What reports answer: `summary`, the first `rows` and the rest summed up in one, `totals`, and how much was read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from pp_mcp.answers import Answer
 from pp_mcp.api.walk import Coverage
+from pp_mcp.reports.counting import Bucket, Counting
 from pp_mcp.text import neutralise
 
 TopArg = Annotated[int, Field(ge=1, le=100, description="Rows; the rest is summed.")]
@@ -18,11 +20,16 @@ TopArg = Annotated[int, Field(ge=1, le=100, description="Rows; the rest is summe
 USUAL = 15
 """Rows where nothing else is asked for."""
 
+EVERY = 10**9
+"""A `top` that no client gives: the CSV's, which has all rows."""
+
 ROOM, MORE_ROOM = 4_200, 34_000
 """Characters that the rows may take, up to `USUAL` rows and beyond: with the rest of the answer 6,000 and 40,000."""
 
 LONGEST_NAME = 100
 """Characters of a text in a row; the CSV has all of it."""
+
+ReportRow = dict[str, Any]
 
 
 class CoverageAnswer(BaseModel):
@@ -37,57 +44,81 @@ class CoverageAnswer(BaseModel):
     how: str | None = None
 
 
+@dataclass(frozen=True)
+class Found:
+    """All that a report found: its answer shows the first rows, its CSV has every row."""
+
+    counting: Counting
+    row: Callable[[Bucket, bool], ReportRow]
+    """A bucket as a row; true: with every column of the CSV."""
+    figures: Callable[[Counter[str]], ReportRow]
+    """The counts of the buckets that are not shown."""
+    header: Sequence[str]
+    """The CSV's columns, in their order; a row may bring more."""
+    coverage: Coverage
+    how: str
+
+    def every_row(self) -> Iterable[ReportRow]:
+        """All rows, whole."""
+        return (self.row(bucket, True) for bucket in self.counting.every())
+
+    def first_rows(self, top: int) -> list[ReportRow]:
+        """As many of the first rows as have room, one at least, with long names cut; behind them the rest in one."""
+        buckets = self.counting.first(top)
+        room = ROOM if top <= USUAL else MORE_ROOM
+        rows: list[ReportRow] = []
+        for bucket in buckets:
+            row = {name: _cut(name, value) for name, value in self.row(bucket, False).items()}
+            room -= len(json.dumps(row, ensure_ascii=False, separators=(",", ":"))) + 1
+            if room < 0 and rows:
+                break
+            rows.append(row)
+        if more := len(self.counting) - len(rows):
+            name = next(iter(self.counting.dimensions))
+            rows.append({name: f"({more:,} more)", **self.figures(self.counting.rest(buckets[: len(rows)]))})
+        return rows
+
+    def answer(self, top: int, *, summary: str, totals: ReportRow) -> ReportAnswer:
+        """The report with its first `top` rows; with none where all are wanted, which the CSV takes one by one."""
+        answer = ReportAnswer(
+            summary=summary,
+            rows=[] if top == EVERY else self.first_rows(top),
+            totals=totals,
+            coverage=coverage_answer(self.coverage, self.how),
+        )
+        answer.keep(self)
+        return answer
+
+
 class ReportAnswer(Answer):
     """A report."""
 
-    rows: list[dict[str, Any]]
-    totals: dict[str, Any]
+    rows: list[ReportRow]
+    totals: ReportRow
     coverage: CoverageAnswer
     csv: str | None = None
     """URI of all rows as CSV; reading it counts again."""
+    _found: Found = PrivateAttr()
+
+    def keep(self, found: Found) -> None:
+        """Keeps what the answer was made from."""
+        self._found = found
+
+    @property
+    def found(self) -> Found:
+        """What the answer was made from."""
+        return self._found
 
 
-@dataclass(frozen=True)
-class Table:
-    """All rows of a report or list, for its CSV."""
-
-    header: list[str]
-    """Columns that it always has, in this order; a row's others follow."""
-    rows: Iterable[dict[str, Any]]
-    coverage: Coverage
-
-
-def first_rows(rows: list[dict[str, Any]], top: int) -> list[dict[str, Any]]:
-    """As many of the rows as have room, one at least, with long names cut."""
-    room = ROOM if top <= USUAL else MORE_ROOM
-    kept: list[dict[str, Any]] = []
-    for row in rows:
-        short = {
-            name: neutralise(value, LONGEST_NAME) if isinstance(value, str) and not name.endswith(_WHOLE) else value
-            for name, value in row.items()
-        }
-        room -= len(json.dumps(short, ensure_ascii=False, separators=(",", ":"))) + 1
-        if room < 0 and kept:
-            break
-        kept.append(short)
-    return kept
-
-
-_WHOLE = ("email", "_id")
-"""Ends of the names of fields that are of no use when cut."""
+def _cut(name: str, value: Any) -> Any:
+    # An e-mail or id that is cut is of no use.
+    return value if not isinstance(value, str) or name.endswith(("email", "_id")) else neutralise(value, LONGEST_NAME)
 
 
 def coverage_answer(coverage: Coverage, how: str) -> CoverageAnswer:
     """The coverage as an answer states it."""
-    told = {"reason": coverage.reason} if coverage.reason else {}
-    return CoverageAnswer(
-        complete=coverage.complete,
-        rows_read=coverage.rows_read,
-        rows_total=coverage.rows_total,
-        as_of=coverage.as_of,
-        how=how,
-        **told,
-    )
+    told = {name: value for name, value in asdict(coverage).items() if value is not None}
+    return CoverageAnswer(**told, how=how)
 
 
 def caution(coverage: Coverage) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pp_mcp.api.walk import PAGE_SIZE
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Assignment, PersonRef, User
 from pp_mcp.operations.assignments import OUTSTANDING, DueFromArg, DueUntilArg
@@ -23,28 +22,30 @@ from pp_mcp.operations.params import (
     UntilArg,
     UserArg,
 )
-from pp_mcp.reports.answers import ReportAnswer, Table, TopArg, caution, coverage_answer, first_rows, percent
-from pp_mcp.reports.counting import Group, Groups
+from pp_mcp.reports.answers import EVERY, Found, ReportAnswer, TopArg, caution, percent
+from pp_mcp.reports.counting import STATES, Bucket, Counting, Key, base, counted, figures, outstanding
 from pp_mcp.reports.reading import (
+    NOT_KNOWN,
     NOT_READ,
-    AssignmentFilters,
     People,
     Read,
     Selection,
     add_missing,
     count_of,
+    fewer_by_pages,
     people_of,
     read_assignments,
     read_people,
 )
-from pp_mcp.text import listed, plural, share
+from pp_mcp.text import listed, plural, quoted, share, word
 
 Dimension = Literal["user", "manager", "content_item", "content_type", "state", "due_month"]
 
-_FILTERS = ("content_type", "state", "is_overdue", "due_date_gte", "due_date_lte", "created_gte", "created_lte")
+_BESIDE = {"user": "user_email", "manager": "manager_email", "content_item": "content_item_id"}
+"""What a row has beside the name of a dimension's value."""
 
 
-@operation(toolset="reports", title="Report on assignments", effect=Effect.READ)
+@operation(toolset="reports", title="Report on assignments", effect=Effect.READ, csv="reports/assignments")
 async def report_assignments(
     call: Call,
     group_by: Annotated[list[Dimension], Field(description="A row for each.", min_length=1, max_length=3)]
@@ -65,172 +66,205 @@ async def report_assignments(
     """Count assignments over all pages: who is overdue by manager, completion rate of a course in a group, progress of
     a team. Outstanding: not started or in progress. Overdue: outstanding past its due date. Completion rate: completed
     ÷ (all - dropped - exempted). For single rows use list_assignments; for one person get_learner_summary."""
-    values = (content_type, state, is_overdue, due_date_gte, due_date_lte, created_gte, created_lte)
-    selection = Selection(user, manager, group, content_item, _filters(*values))
-    dimensions = _dimensions(group_by, selection)
-    groups, read = await _count(call, selection, dimensions, managers="manager" in dimensions)
-    shown = groups.top(top)
-    if _names_managers(dimensions):
-        await add_missing(call, groups.people, [key[dimensions.index("user")] for key, _ in shown])
+    filters = {
+        "content_type": content_type,
+        "state": state,
+        "is_overdue": is_overdue,
+        "due_date_gte": due_date_gte.isoformat() if due_date_gte else None,
+        "due_date_lte": due_date_lte.isoformat() if due_date_lte else None,
+        "created_gte": created_gte,
+        "created_lte": created_lte,
+    }
+    selection = Selection(user, manager, group, content_item, filters)
+    count = _Count(call, selection, list(dict.fromkeys(group_by or _open(selection))))
+    read = await count.read(managers="manager" in count.dimensions or (count.names_managers and top == EVERY))
+    if count.names_managers and top != EVERY:
+        await count.look_up_managers(top)
+    counting = count.counting
     rates = read.coverage.complete and selection.allows_rates
-    rows = first_rows([_row(groups, group, rates=rates) for group in shown], top)
-    if len(groups) > len(rows):
-        rest = groups.totals.minus([group.counts for group in shown[: len(rows)]])
-        columns = rest.columns(rates=rates and "state" not in dimensions)
-        rows.append({dimensions[0]: f"({len(groups) - len(rows):,} more)", **columns})
-    return ReportAnswer(
-        summary=_summary(groups, read, selection),
-        rows=rows,
-        totals={**groups.totals.columns(rates=rates), "by_state": groups.totals.states()},
-        coverage=coverage_answer(read.coverage, read.how),
+    # A rate within one state says nothing: it is all or nothing.
+    row_rates = rates and "state" not in count.dimensions
+    header = counting.header() + (["manager", "manager_email"] if count.names_managers else [])
+
+    def row(bucket: Bucket, whole: bool) -> dict[str, Any]:
+        return {**count.labels(bucket.key), **figures(bucket.counts, rates=row_rates, whole=whole)}
+
+    found = Found(
+        counting=counting,
+        row=row,
+        figures=lambda counts: figures(counts, rates=row_rates),
+        header=header + list(figures(counting.totals, rates=row_rates, whole=True)),
+        coverage=read.coverage,
+        how=read.how,
+    )
+    totals = counting.totals
+    by_state = {state: totals[state] for state in (*STATES, "other") if totals[state]}
+    return found.answer(
+        top, summary=_summary(count, read, totals), totals={**figures(totals, rates=rates), "by_state": by_state}
     )
 
 
-async def assignment_table(call: Call, values: dict[str, Any]) -> Table:
-    """Every row of the report that these arguments ask for, with each person's manager named; for the CSV."""
-    asked = {name: values[name] for name in ("user", "manager", "group", "content_item")}
-    selection = Selection(**asked, filters=_filters(*(values[name] for name in _FILTERS)))
-    dimensions = _dimensions(values["group_by"], selection)
-    needs = "manager" in dimensions or "user" in dimensions
-    groups, read = await _count(call, selection, dimensions, managers=needs)
-    rates = read.coverage.complete and selection.allows_rates
-    header = [column for name in dimensions for column in _COLUMNS.get(name, (name,))]
-    if _names_managers(dimensions):
-        header += _COLUMNS["manager"]
-    header += groups.totals.columns(rates=rates and "state" not in dimensions, zeros=True)
-    rows = (_row(groups, group, rates=rates, zeros=True) for group in groups.all())
-    return Table(header, rows, read.coverage)
-
-
-_COLUMNS = {
-    "user": ("user", "user_email"),
-    "manager": ("manager", "manager_email"),
-    "content_item": ("content_item", "content_item_id"),
-}
-"""What a dimension's value takes in a row, where that is not just its name."""
-
-
-def _dimensions(group_by: list[Any] | None, selection: Selection) -> list[str]:
-    """What to group by; where nothing is said, what the selection leaves open."""
-    if group_by:
-        return list(dict.fromkeys(group_by))
+def _open(selection: Selection) -> list[Dimension]:
+    """What to group by where nothing is said: what the selection leaves open."""
     if selection.content_item is None:
         return ["content_item"]
     return ["user"] if selection.group or selection.manager or selection.user else ["manager"]
 
 
-def _filters(
-    content_type: Any, state: Any, is_overdue: Any, due_gte: Any, due_lte: Any, created_gte: Any, created_lte: Any
-) -> AssignmentFilters:
-    return {
-        "content_type": content_type,
-        "state": state,
-        "is_overdue": is_overdue,
-        "due_date_gte": due_gte.isoformat() if due_gte else None,
-        "due_date_lte": due_lte.isoformat() if due_lte else None,
-        "created_gte": created_gte,
-        "created_lte": created_lte,
-    }
+class _Count:
+    """Assignments of a selection, counted by dimensions."""
 
+    def __init__(self, call: Call, selection: Selection, dimensions: list[str]) -> None:
+        self.dimensions = dimensions
+        self.selection = selection
+        self.counting = Counting({name: _BESIDE.get(name) for name in dimensions}, ("overdue", "total"))
+        self.people = People()
+        self._call = call
 
-async def _count(call: Call, selection: Selection, dimensions: list[str], *, managers: bool) -> tuple[Groups, Read]:
-    """Counts a selection by dimensions. `managers`: those of all people in it are needed."""
-    people = await people_of(call, selection)
-    if people is not None or not managers:
-        groups = Groups(dimensions, call.today, people)
-        return groups, await read_assignments(call, selection, groups.add, groups.restart, people=people)
-    if selection.user is not None:
-        groups = Groups(dimensions, call.today, People.of([selection.user]))
-        return groups, await read_assignments(call, selection, groups.add, groups.restart)
-    return await _with_everyone(call, selection, dimensions)
+    @property
+    def names_managers(self) -> bool:
+        """Whether each person's manager is named beside them, being no row of their own."""
+        return "user" in self.dimensions and "manager" not in self.dimensions
 
+    async def read(self, *, managers: bool) -> Read:
+        """Counts all assignments of the selection. `managers`: those of all people in it are needed."""
+        selection = self.selection
+        theirs = await people_of(self._call, selection)
+        if theirs is None and managers and selection.user is None:
+            return await self._with_everyone()
+        if theirs is not None:
+            self.people = theirs
+        elif selection.user is not None:
+            self.people = People.of([selection.user])
+        return await read_assignments(self._call, selection, self._take, self.counting.restart, people=theirs)
 
-async def _with_everyone(call: Call, selection: Selection, dimensions: list[str]) -> tuple[Groups, Read]:
-    """Counts with the managers of whoever occurs: all people are read first, or, where there are fewer assignments than
-    pages of people, the people of those assignments after them."""
-    everyone = (await call.api.page("list_users", User, page=1, page_size=1)).total_count
-    few: list[Assignment] = []
-    if await count_of(call, selection) > math.ceil(everyone / PAGE_SIZE):
-        people = await read_people(call, {}, tolerant=True)
-        groups = Groups(dimensions, call.today, people)
-        read = await read_assignments(call, selection, groups.add, groups.restart)
-        of = f"managers from {plural(len(people), 'profile')}"
-    else:
-        people = People()
-        groups = Groups(dimensions, call.today, people)
-        read = await read_assignments(call, selection, few.append, few.clear)
-        await add_missing(call, people, [one.user.public_id for one in few])
-        for one in few:
-            groups.add(one)
-        of = "managers looked up"
-    coverage = read.coverage
-    if people.coverage is not None:
-        coverage = coverage.also(people.coverage, "managers")
-    elif any(people.manager_of(one.user.public_id) == NOT_READ for one in few):
-        coverage = replace(coverage, complete=False, reason=coverage.reason or "not all managers could be looked up")
-    return groups, Read(coverage, f"{read.how}, {of}", None)
-
-
-def _names_managers(dimensions: list[str]) -> bool:
-    """Whether each person's manager is named beside them, being no row of their own."""
-    return "user" in dimensions and "manager" not in dimensions
-
-
-def _row(groups: Groups, group: Group, *, rates: bool, zeros: bool = False) -> dict[str, Any]:
-    row = groups.named(group.key)
-    if _names_managers(groups.dimensions):
-        person = group.key[groups.dimensions.index("user")]
-        manager = groups.people.manager_of(person)
-        if isinstance(manager, PersonRef):
-            row |= {"manager": manager.label, "manager_email": manager.email}
+    async def _with_everyone(self) -> Read:
+        """Counts with the managers of whoever occurs: all people are read first, or, where there are fewer assignments
+        than pages of people, the people of those assignments after them."""
+        call, selection = self._call, self.selection
+        few: list[Assignment] = []
+        if await fewer_by_pages(call, "list_users", User, {}, singly=await count_of(call, selection)):
+            self.people = await read_people(call, {}, tolerant=True)
+            read = await read_assignments(call, selection, self._take, self.counting.restart)
+            how = f"managers from {plural(len(self.people), 'profile')}"
         else:
-            row["manager"] = manager or "none"
-        profile = groups.people.profiles.get(person)
-        if profile is not None and not profile.is_active:
-            row["is_active"] = False
-    # A rate within one state says nothing: it is all or nothing.
-    return {**row, **group.counts.columns(rates=rates and "state" not in groups.dimensions, zeros=zeros)}
+            read = await read_assignments(call, selection, few.append, few.clear)
+            await add_missing(call, self.people, [one.user.public_id for one in few])
+            for one in few:
+                self._take(one)
+            how = "managers looked up"
+        coverage = read.coverage
+        if self.people.coverage is not None:
+            coverage = coverage.also(self.people.coverage, "managers")
+        elif any(self.people.manager_of(one.user.public_id) == NOT_READ for one in few):
+            reason = coverage.reason or "not all managers could be looked up"
+            coverage = replace(coverage, complete=False, reason=reason)
+        return Read(coverage, f"{read.how}, {how}", None)
+
+    async def look_up_managers(self, top: int) -> None:
+        """Reads the managers of the people in the first rows, where they are not known."""
+        at = self.dimensions.index("user")
+        await add_missing(self._call, self.people, [bucket.key[at] for bucket in self.counting.first(top)])
+
+    def _take(self, assignment: Assignment) -> None:
+        values = (self._value(dimension, assignment) for dimension in self.dimensions)
+        self.counting.add(values, counted(assignment, self._call.today))
+
+    def _value(self, dimension: str, assignment: Assignment) -> str:
+        user, item = assignment.user, assignment.content_item
+        match dimension:
+            case "user":
+                return self.counting.named(user.public_id, user.name, user.email)
+            case "manager":
+                manager = self.people.manager_of(user.public_id)
+                if manager is None or isinstance(manager, str):
+                    return manager or ""
+                return self.counting.named(manager.public_id, manager.name, manager.email)
+            case "content_item":
+                return self.counting.named(item.public_id, item.name)
+            case "content_type":
+                return item.content_type
+            case "state":
+                return assignment.state
+            case _:
+                return (assignment.due_date or "")[:7]
+
+    def labels(self, key: Key) -> dict[str, Any]:
+        """A group's key in words, with each person's manager."""
+        row = self.counting.labels(key)
+        if self.names_managers:
+            person = key[self.dimensions.index("user")]
+            manager = self.people.manager_of(person)
+            if isinstance(manager, PersonRef):
+                row |= {"manager": manager.label, "manager_email": manager.email}
+            else:
+                row["manager"] = manager or "none"
+            profile = self.people.profiles.get(person)
+            if profile is not None and not profile.is_active:
+                row["is_active"] = False
+        return row
+
+    def worst(self) -> str:
+        """`, most under “R. Alvarez” (14) and “J. Doe” (9)`; nothing where no group stands out."""
+        late = [bucket for bucket in self.counting.first(4) if bucket.counts["overdue"]]
+        if not late or len(self.counting) == 1:
+            return ""
+        if len(late) > 3 and late[0].counts["overdue"] == late[3].counts["overdue"]:
+            return ""
+        if len(late) == 1:
+            return f", all {' '.join(self._phrase(late[0].key)).strip()}"
+        said: list[str] = []
+        before = ""
+        for key, counts in late[:3]:
+            preposition, label = self._phrase(key)
+            label = f"{label} ({counts['overdue']:,})"
+            said.append(f"{preposition} {label}".strip() if preposition != before else label)
+            before = preposition
+        return f", most {listed(said)}"
+
+    def _phrase(self, key: Key) -> tuple[str, str]:
+        """A group in a sentence about overdue assignments: a preposition, and who or what."""
+        row = self.counting.labels(key)
+        dimension, value = self.dimensions[0], key[0]
+        if dimension == "manager" and value in ("", *NOT_KNOWN):
+            return "", "people without a manager" if not value else f"people whose manager is {value}"
+        if dimension == "due_month" and not value:
+            return "", "those without a due date"
+        labels = [quoted(row[name]) if name in _BESIDE else word(row[name]) for name in self.dimensions]
+        return _BEFORE[dimension], " / ".join(labels)
 
 
-def _summary(groups: Groups, read: Read, selection: Selection) -> str:
-    totals, coverage = groups.totals, read.coverage
-    if totals.total == 0:
+_BEFORE = {
+    "user": "for",
+    "manager": "under",
+    "content_item": "of",
+    "content_type": "of type",
+    "state": "in state",
+    "due_month": "due in",
+}
+
+
+def _summary(count: _Count, read: Read, totals: Counter[str]) -> str:
+    selection, coverage = count.selection, read.coverage
+    total, overdue = totals["total"], totals["overdue"]
+    if not total:
         none = "No overdue assignments" if selection.filters.get("is_overdue") else "No assignments"
         return f"{caution(coverage)}{none}{selection.words}{'' if coverage.complete else ' among those'}."
-    every = selection.counted(totals.total)
+    every = selection.counted(total)
     if selection.filters.get("is_overdue") is not None or selection.filters.get("state") not in (None, *OUTSTANDING):
         said = every
-    elif totals.total == 1:
-        said = f"{every}, {'overdue' if totals.overdue else 'not overdue'}"
-    elif not totals.overdue:
+    elif total == 1:
+        said = f"{every}, {'overdue' if overdue else 'not overdue'}"
+    elif not overdue:
         said = f"None of {every} is overdue"
     else:
-        said = f"{totals.overdue:,} of {every} {'is' if totals.overdue == 1 else 'are'} overdue"
+        said = f"{overdue:,} of {every} {'is' if overdue == 1 else 'are'} overdue"
         if coverage.complete:
-            said += f" ({share(totals.overdue, totals.total)})"
-    said = f"{caution(coverage)}{said}{_worst(groups)}."
+            said += f" ({share(overdue, total)})"
+    said = f"{caution(coverage)}{said}{count.worst()}."
     if not selection.allows_rates:
         return said
-    done = f"{totals.completed:,} completed"
-    if coverage.complete and totals.rate is not None:
-        done += f", completion rate {percent(totals.completed, totals.counted)}"
-    return f"{said} {done}; {totals.outstanding:,} outstanding."
-
-
-def _worst(groups: Groups) -> str:
-    """`, most under “R. Alvarez” (14) and “J. Doe” (9)`; nothing where no group stands out."""
-    late = [group for group in groups.top(4) if group.counts.overdue]
-    if not late or len(groups) == 1:
-        return ""
-    if len(late) > 3 and late[0].counts.overdue == late[3].counts.overdue:
-        return ""
-    labels: list[str] = []
-    before = ""
-    for key, counts in late[:3]:
-        preposition, label = groups.phrase(key)
-        said = f"{label} ({counts.overdue:,})"
-        labels.append(f"{preposition} {said}".strip() if preposition != before else said)
-        before = preposition
-    if len(late) == 1:
-        return f", all {labels[0].rpartition(' (')[0]}"
-    return f", most {listed(labels)}"
+    done = f"{totals['completed']:,} completed"
+    if coverage.complete and base(totals):
+        done += f", completion rate {percent(totals['completed'], base(totals))}"
+    return f"{said} {done}; {outstanding(totals):,} outstanding."

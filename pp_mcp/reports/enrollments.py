@@ -8,20 +8,24 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pp_mcp.answers import scope_of
-from pp_mcp.api.walk import Coverage, walk
+from pp_mcp.api.walk import Coverage
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Enrollment
 from pp_mcp.operations.params import EventArg, FromArg, UntilArg, UserArg
-from pp_mcp.reports.answers import ReportAnswer, Table, TopArg, caution, coverage_answer, first_rows, percent
+from pp_mcp.reports.answers import Found, ReportAnswer, TopArg, caution, percent
+from pp_mcp.reports.counting import Bucket, Counting
+from pp_mcp.reports.reading import read_all
 from pp_mcp.text import listed, person, plural, word
 
 Dimension = Literal["event", "status", "attendance_method", "user"]
-Key = tuple[str, ...]
+
+_BESIDE = {"event": "event_id", "user": "email"}
+"""What a row has beside the name of a dimension's value."""
 
 _STATUSES = ("enrolled", "waitlisted", "checked_in", "no_show", "dropped", "cancelled")
 
 
-@operation(toolset="reports", title="Report on attendance", effect=Effect.READ)
+@operation(toolset="reports", title="Report on attendance", effect=Effect.READ, csv="reports/enrollments")
 async def report_enrollments(
     call: Call,
     event: EventArg | None = None,
@@ -35,156 +39,99 @@ async def report_enrollments(
     """Count enrollments over all pages: attendance, no-shows and waiting lists of events and workshops. No-show: not
     checked in when self check-in closed. No-show rate: no-shows ÷ (checked in + no-shows). For single rows use
     list_enrollments."""
-    values = {"event": event, "user": user, "created_gte": created_gte, "created_lte": created_lte}
-    attendance, coverage = await _count(call, {**values, "group_by": group_by})
-    ordered = attendance.ordered()
-    rates = coverage.complete
-    rows = first_rows([attendance.row(key, rates=rates) for key in ordered[:top]], top)
-    if len(ordered) > len(rows):
-        rest: Counter[str] = Counter()
-        for key in ordered[len(rows) :]:
-            rest.update(attendance.groups[key])
-        name = f"({len(ordered) - len(rows):,} more)"
-        rows.append({attendance.dimensions[0]: name, **_columns(rest, rates=rates and attendance.allows_rates)})
+    dimensions = list(dict.fromkeys(group_by or (["user"] if event else ["event"])))
+    attendance = _Attendance(dimensions)
+    filters = {
+        "event": event.public_id if event else None,
+        "user": user.public_id if user else None,
+        "created_gte": created_gte,
+        "created_lte": created_lte,
+    }
+    coverage = await read_all(call, "list_enrollments", Enrollment, attendance.take, attendance.restart, filters)
+    # Within one status a rate says nothing.
+    rates = coverage.complete and "status" not in dimensions
+    counting = attendance.counting
+    header = [*counting.header(), "total", *_STATUSES, *(["no_show_rate"] if "status" not in dimensions else [])]
+
+    def row(bucket: Bucket, whole: bool) -> dict[str, Any]:
+        labels = counting.labels(bucket.key)
+        zeros = dict.fromkeys(_STATUSES, 0) if whole else {}
+        # Twice: the row's own fields come first, and no status of a tenant's own making covers them.
+        return {**labels, **zeros, **_figures(bucket.counts, rates=rates), **labels}
+
+    found = Found(
+        counting=counting,
+        row=row,
+        figures=lambda counts: _figures(counts, rates=rates),
+        header=header,
+        coverage=coverage,
+        how=f"one pass over {plural(coverage.rows_read, 'enrollment')}",
+    )
     scope = scope_of(in_=event.name if event else None, of=user.name if user else None)
-    return ReportAnswer(
+    return found.answer(
+        top,
         summary=_summary(attendance, coverage, scope),
-        rows=rows,
-        totals=_columns(attendance.totals, rates=rates),
-        coverage=coverage_answer(coverage, f"one pass over {plural(coverage.rows_read, 'enrollment')}"),
+        totals=_figures(counting.totals, rates=coverage.complete),
     )
 
 
-async def enrollment_table(call: Call, values: dict[str, Any]) -> Table:
-    """Every row of the report that these arguments ask for; for the CSV."""
-    attendance, coverage = await _count(call, values)
-    header = [column for name in attendance.dimensions for column in _NAMED.get(name, (name,))]
-    header += ["total", *_STATUSES, *(["no_show_rate"] if attendance.allows_rates else [])]
-    zeros = dict.fromkeys(_STATUSES, 0)
-    rows = (zeros | attendance.row(key, rates=True) for key in attendance.ordered())
-    return Table(header, rows, coverage)
-
-
-_NAMED = {"event": ("event", "event_id"), "user": ("user", "email")}
-"""What a dimension's value takes in a row, where that is not just its name."""
-
-
-class Attendance:
-    """Enrollments counted by dimensions."""
+class _Attendance:
+    """Enrollments counted by dimensions, and who did not come."""
 
     def __init__(self, dimensions: list[str]) -> None:
-        self.dimensions = dimensions
-        self.totals: Counter[str] = Counter()
-        self.groups: dict[Key, Counter[str]] = {}
+        self.counting = Counting({name: _BESIDE.get(name) for name in dimensions}, ("no_show", "total"))
         self.missed: Counter[str] = Counter()
         """How often people did not come, by their id."""
-        self._names: dict[str, tuple[str, str | None]] = {}
-
-    @property
-    def allows_rates(self) -> bool:
-        """Whether a row's no-show rate means anything: within one status it does not."""
-        return "status" not in self.dimensions
 
     def take(self, enrollment: Enrollment) -> None:
         """Counts one enrollment."""
         status = enrollment.status or "unknown"
-        self.totals[status] += 1
-        key = tuple(self._value(dimension, enrollment) for dimension in self.dimensions)
-        self.groups.setdefault(key, Counter())[status] += 1
+        user, event = enrollment.user, enrollment.event
+        values = {
+            "user": self.counting.named(user.public_id, user.label, user.email),
+            "event": self.counting.named(event.public_id, event.label),
+            "status": status,
+            "attendance_method": enrollment.attendance_method or "none",
+        }
+        # A tenant may have a status called "total".
+        counted = (("total", 1), (status, int(status != "total")))
+        self.counting.add((values[name] for name in self.counting.dimensions), counted)
         if status == "no_show":
-            self.missed[self._person(enrollment)] += 1
+            self.missed[user.public_id] += 1
 
     def restart(self) -> None:
         """Forgets what was counted."""
-        self.totals.clear()
-        self.groups.clear()
+        self.counting.restart()
         self.missed.clear()
 
-    def _person(self, enrollment: Enrollment) -> str:
-        user = enrollment.user
-        self._names.setdefault(user.public_id, (user.label, user.email))
-        return user.public_id
-
-    def _value(self, dimension: str, enrollment: Enrollment) -> str:
-        match dimension:
-            case "event":
-                self._names.setdefault(enrollment.event.public_id, (enrollment.event.label, None))
-                return enrollment.event.public_id
-            case "user":
-                return self._person(enrollment)
-            case "status":
-                return enrollment.status or "unknown"
-            case _:
-                return enrollment.attendance_method or "none"
-
-    def ordered(self) -> list[Key]:
-        """Most no-shows first, then the largest."""
-        return sorted(self.groups, key=lambda key: (-self.groups[key]["no_show"], -self.groups[key].total(), key))
-
-    def row(self, key: Key, *, rates: bool) -> dict[str, Any]:
-        """A group as a row."""
-        row: dict[str, Any] = {}
-        for dimension, value in zip(self.dimensions, key, strict=True):
-            name, email = self._names[value] if dimension in _NAMED else (value, None)
-            row[dimension] = name
-            if dimension == "event":
-                row["event_id"] = value
-            elif dimension == "user":
-                row["email"] = email
-        # Twice: the row's own fields come first, and no status of a tenant's own making covers them.
-        return {**row, **_columns(self.groups[key], rates=rates and self.allows_rates), **row}
-
-    def missing(self, most: int = 5) -> str:
+    def absent(self) -> str:
         """Who did not come, the most absent first."""
-        worst = sorted(self.missed, key=lambda one: (-self.missed[one], *map(str, self._names[one])))
-        words = [
-            person(*self._names[one]) + (f" {self.missed[one]:,} times" if self.missed[one] > 1 else "")
-            for one in worst
-        ]
-        return listed(words, most)
+        names = self.counting.names
+        worst = sorted(self.missed, key=lambda one: (-self.missed[one], *map(str, names[one])))
+        times = {one: f" {count:,} times" if count > 1 else "" for one, count in self.missed.items()}
+        return listed([person(*names[one]) + times[one] for one in worst])
 
 
-def _columns(counts: Counter[str], *, rates: bool) -> dict[str, Any]:
+def _figures(counts: Counter[str], *, rates: bool) -> dict[str, Any]:
     """Counts by status, the total, and the no-show rate where it means something and somebody was expected."""
-    shown: dict[str, Any] = {"total": 0, **{name: counts[name] for name in sorted(counts)}}
-    shown["total"] = counts.total()
+    shown: dict[str, Any] = {"total": counts["total"]}
+    shown |= {name: counts[name] for name in sorted(counts) if counts[name]}
     expected = counts["checked_in"] + counts["no_show"]
     if rates and expected:
         shown["no_show_rate"] = round(counts["no_show"] / expected, 3)
     return shown
 
 
-async def _count(call: Call, values: dict[str, Any]) -> tuple[Attendance, Coverage]:
-    """Reads the enrollments that a call's arguments ask for and counts them."""
-    event, user = values["event"], values["user"]
-    filters: dict[str, str | None] = {
-        "event": event.public_id if event else None,
-        "user": user.public_id if user else None,
-        "created_gte": values["created_gte"],
-        "created_lte": values["created_lte"],
-    }
-    attendance = Attendance(list(dict.fromkeys(values["group_by"] or (["user"] if event else ["event"]))))
-    coverage = await walk(
-        call.api,
-        "list_enrollments",
-        Enrollment,
-        attendance.take,
-        attendance.restart,
-        filters=filters,
-        progress=call.rows_read,
-    )
-    return attendance, coverage
-
-
-def _summary(attendance: Attendance, coverage: Coverage, scope: str) -> str:
-    totals = attendance.totals
-    if not totals:
+def _summary(attendance: _Attendance, coverage: Coverage, scope: str) -> str:
+    totals = attendance.counting.totals
+    if not totals["total"]:
         return f"{caution(coverage)}No enrollments{scope}{'' if coverage.complete else ' among those'}."
-    by_status = [f"{count:,} {word(name).replace('_', ' ')}" for name, count in totals.most_common()]
-    said = f"{caution(coverage)}{plural(totals.total(), 'enrollment')}{scope}: {listed(by_status, 7)}"
+    counts = [(name, count) for name, count in totals.most_common() if count and name != "total"]
+    by_status = [f"{count:,} {word(name).replace('_', ' ')}" for name, count in counts]
+    said = f"{caution(coverage)}{plural(totals['total'], 'enrollment')}{scope}: {listed(by_status, 7)}"
     expected = totals["checked_in"] + totals["no_show"]
     if coverage.complete and expected:
         said += f". No-show rate {percent(totals['no_show'], expected)}"
     if attendance.missed:
-        said += f". Did not come: {attendance.missing()}"
+        said += f". Did not come: {attendance.absent()}"
     return said + "."

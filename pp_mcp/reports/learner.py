@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from pp_mcp.answers import Answer, UserRow, user_row
+from pp_mcp.answers import Answer, UserRow, concise
 from pp_mcp.api.walk import walk
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING
 from pp_mcp.operations.params import UserArg
 from pp_mcp.reports.answers import LONGEST_NAME, CoverageAnswer, caution, coverage_answer
-from pp_mcp.reports.counting import Counts, is_late
+from pp_mcp.reports.counting import counted, figures, is_late, outstanding
 from pp_mcp.text import listed, neutralise, person, plural, quoted, word
 
 LATELY = 30
@@ -41,14 +42,14 @@ async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
     coverage = await walk(
         call.api, "list_assignments", Assignment, rows.append, rows.clear, filters={"user": user.public_id}
     )
-    counts = Counts()
+    counts = Counter[str]()
     for row in rows:
-        counts.add(row, is_late(row, call.today))
-    outstanding = sorted(
+        counts.update(dict(counted(row, call.today)))
+    to_do = sorted(
         (row for row in rows if row.state in OUTSTANDING), key=lambda row: (row.due_date or "9999", row.public_id)
     )
-    late = [row for row in outstanding if is_late(row, call.today)]
-    coming = [row for row in outstanding if row not in late]
+    late = [row for row in to_do if is_late(row, call.today)]
+    coming = [row for row in to_do if row not in late]
     since = (call.today - timedelta(days=LATELY)).isoformat()
     done = sorted(
         (row for row in rows if row.state == "completed" and (row.completed_datetime or "")[:10] >= since),
@@ -58,8 +59,8 @@ async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
     inactive = " (inactive)" if user.is_active is False else ""
     said = f"{caution(coverage)}{person(user.name, user.email)}{inactive}: "
     if rows:
-        said += f"{counts.outstanding:,} outstanding, {counts.overdue:,} of them overdue; "
-        said += f"{counts.completed:,} completed ({len(done):,} in the last {LATELY} days)."
+        said += f"{outstanding(counts):,} outstanding, {counts['overdue']:,} of them overdue; "
+        said += f"{counts['completed']:,} completed ({len(done):,} in the last {LATELY} days)."
     else:
         said += f"no assignments{'' if coverage.complete else ' among those'}."
     if late:
@@ -70,8 +71,8 @@ async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
         said += f" Next: {quoted(upcoming.content_item.name)}, due {word(upcoming.due_date)}."
     return LearnerAnswer(
         summary=said,
-        user=user_row(user),
-        totals=counts.columns(rates=coverage.complete),
+        user=concise(UserRow, user),
+        totals=figures(counts, rates=coverage.complete),
         overdue=[_row(row) for row in late[:SHOWN]],
         next_due=[_row(row) for row in coming[:SHOWN]],
         completed_lately=[_row(row) for row in done[:SHOWN]],

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from pp_mcp.api.walk import OUT_OF_TIME, PAGE_SIZE, RESERVE, Coverage, for_each, now, walk
+from pydantic import BaseModel
+
+from pp_mcp.api.walk import OUT_OF_TIME, PAGE_SIZE, PASSING, RESERVE, Coverage, Filters, for_each, now, walk, why
 from pp_mcp.declare import Call
 from pp_mcp.errors import NotFound, PlusPlusError
 from pp_mcp.models import Assignment, ContentItem, Group, PersonRef, User
 from pp_mcp.text import plural, quoted, word
+
+T = TypeVar("T")
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 NOT_READ = "not read"
 """Stands for a manager where the people could not all be read."""
@@ -77,22 +82,34 @@ class People:
         self.profiles = {one: profile for one, profile in self.profiles.items() if one == public_id}
 
 
-async def read_people(call: Call, filters: dict[str, str | None], *, tolerant: bool = False) -> People:
+async def read_all(
+    call: Call,
+    operation: str,
+    model: type[ModelT],
+    take: Callable[[ModelT], None],
+    restart: Callable[[], None],
+    filters: Filters,
+    **options: Any,
+) -> Coverage:
+    """Hands every row of a list to `take` once and tells how far it is; see `walk` for `restart` and the options."""
+    return await walk(call.api, operation, model, take, restart, filters=filters, progress=call.rows_read, **options)
+
+
+async def read_people(call: Call, filters: Filters, *, tolerant: bool = False) -> People:
     """The people these filters leave. At most half of the time left is spent, and where it is not enough the coverage
     says so."""
     people = People()
-    people.coverage = await walk(
-        call.api,
-        "list_users",
-        User,
-        people.take,
-        people.profiles.clear,
-        filters=filters,
-        progress=call.rows_read,
-        tolerant=tolerant,
-        leave=RESERVE + max(0.0, call.api.remaining - RESERVE) / 2,
+    leave = RESERVE + max(0.0, call.api.remaining - RESERVE) / 2
+    people.coverage = await read_all(
+        call, "list_users", User, people.take, people.profiles.clear, filters, tolerant=tolerant, leave=leave
     )
     return people
+
+
+async def fewer_by_pages(call: Call, operation: str, model: type[BaseModel], filters: Filters, *, singly: int) -> bool:
+    """Whether all pages of a list are fewer requests than so many single ones; takes one request to find out."""
+    count = (await call.api.page(operation, model, page=1, page_size=1, **filters)).total_count
+    return math.ceil(count / PAGE_SIZE) < singly
 
 
 async def add_missing(call: Call, people: People, wanted: Iterable[str]) -> None:
@@ -100,17 +117,12 @@ async def add_missing(call: Call, people: People, wanted: Iterable[str]) -> None
     less. What cannot be read stays missing: it must not spoil a report that stands already."""
     missing = [one for one in dict.fromkeys(wanted) if one not in people]
     try:
-        if len(missing) > FEW:
-            first = await call.api.page("list_users", User, page=1, page_size=PAGE_SIZE)
-            for user in first.items:
-                people.take(user)
-            missing = [one for one in missing if one not in people]
-            if first.total_pages < len(missing):
-                read = await read_people(call, {}, tolerant=True)
-                people.profiles |= read.profiles
-                people.coverage = read.coverage
-                return
-        await _look_up(call, people, missing)
+        if len(missing) > FEW and await fewer_by_pages(call, "list_users", User, {}, singly=len(missing)):
+            everyone = await read_people(call, {}, tolerant=True)
+            people.profiles |= everyone.profiles
+            people.coverage = everyone.coverage
+        else:
+            await _look_up(call, people, missing)
     except PlusPlusError:
         return
 
@@ -235,17 +247,22 @@ async def read_assignments(
     theirs = people if people is not None else await people_of(call, selection)
     if theirs is None:
         user = selection.user.public_id if selection.user else None
-        coverage = await _walk(call, {**selection.asked, "user": user}, take, restart, tolerant=False)
+        asked = {**selection.asked, "user": user}
+        coverage = await read_all(call, "list_assignments", Assignment, take, restart, asked)
         return Read(coverage, f"one pass over {plural(coverage.rows_read, 'assignment')}", None)
     if not theirs:
         coverage, how = Coverage(complete=True, rows_read=0, rows_total=0, as_of=now()), "nobody to read of"
-    elif selection.user is None and math.ceil(await count_of(call, selection) / PAGE_SIZE) <= len(theirs):
+    elif selection.user is None and await fewer_by_pages(
+        call, "list_assignments", Assignment, selection.asked, singly=len(theirs)
+    ):
 
         def take_theirs(assignment: Assignment) -> None:
             if assignment.user.public_id in theirs:
                 take(assignment)
 
-        coverage = await _walk(call, selection.asked, take_theirs, restart, tolerant=True)
+        coverage = await read_all(
+            call, "list_assignments", Assignment, take_theirs, restart, selection.asked, tolerant=True
+        )
         how = f"one pass over {plural(coverage.rows_read, 'assignment')}, kept those of {_people(len(theirs))}"
     else:
         coverage = await _each(call, list(theirs.profiles), selection.asked, take)
@@ -255,26 +272,6 @@ async def read_assignments(
     return Read(coverage, how, theirs)
 
 
-async def _walk(
-    call: Call,
-    filters: AssignmentFilters,
-    take: Callable[[Assignment], None],
-    restart: Callable[[], None],
-    *,
-    tolerant: bool,
-) -> Coverage:
-    return await walk(
-        call.api,
-        "list_assignments",
-        Assignment,
-        take,
-        restart,
-        filters=filters,
-        progress=call.rows_read,
-        tolerant=tolerant,
-    )
-
-
 async def _each(
     call: Call, people: list[str], filters: AssignmentFilters, take: Callable[[Assignment], None]
 ) -> Coverage:
@@ -282,32 +279,49 @@ async def _each(
     as_of = now()
     parts: list[Coverage] = []
 
-    async def read_one(person: str) -> bool:
+    async def read_one(person: str) -> str | None:
         rows: list[Assignment] = []
+        theirs = {**filters, "user": person}
         part = await walk(
-            call.api,
-            "list_assignments",
-            Assignment,
-            rows.append,
-            rows.clear,
-            filters={**filters, "user": person},
-            workers=1,
-            tolerant=True,
+            call.api, "list_assignments", Assignment, rows.append, rows.clear, filters=theirs, workers=1, tolerant=True
         )
         for row in rows:
             take(row)
         parts.append(part)
-        await call.report(len(parts), len(people), f"{len(parts):,} of {len(people):,} people read")
-        return part.complete
+        return part.reason
 
-    await for_each(people, read_one)
-    read = sum(part.complete for part in parts)
-    reason = None
-    if read < len(people):
-        why = next((part.reason for part in parts if part.reason), OUT_OF_TIME)
-        reason = f"{read:,} of {_people(len(people))} read: {why}"
+    reason = await one_by_one(call, people, read_one, "person", "people")
     rows_read, rows_total = sum(part.rows_read for part in parts), sum(part.rows_total for part in parts)
     return Coverage(reason is None, rows_read, rows_total, as_of, reason)
+
+
+async def one_by_one(
+    call: Call, things: Sequence[T], read_one: Callable[[T], Awaitable[str | None]], one: str, many: str
+) -> str | None:
+    """Reads things singly, several at once. `read_one` answers why a thing could not be read whole, or None.
+
+    Answers how many were read and why not the others; None where all were. Refusals rise.
+    """
+    read = 0
+    reasons: list[str] = []
+
+    async def work(thing: T) -> bool:
+        nonlocal read
+        try:
+            reason = await read_one(thing)
+        except PASSING as error:
+            reason = why(error)
+        if reason is not None:
+            reasons.append(reason)
+            return False
+        read += 1
+        await call.report(read, len(things), f"{read:,} of {plural(len(things), one, many)} read")
+        return True
+
+    await for_each(things, work)
+    if read == len(things):
+        return None
+    return f"{read:,} of {plural(len(things), one, many)} read: {(reasons or [OUT_OF_TIME])[0]}"
 
 
 def _people(count: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 import httpx2
 from mcp.server import CacheHint, MCPServer
 from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ResourceError, UnexpectedResourceError
 from mcp.server.request_state import RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
@@ -28,8 +30,10 @@ from mcp.types import (
     ListToolsResult,
     PaginatedRequestParams,
     PromptReference,
+    ResourceTemplate,
     ResourceTemplateReference,
 )
+from pydantic import AnyUrl
 
 from pp_mcp import __version__
 from pp_mcp.answers import ErrorAnswer
@@ -48,7 +52,7 @@ from pp_mcp.server.narrowing import Narrowing, narrowing_of
 from pp_mcp.server.perform import Brake, Runtime
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.render import rendered_error
-from pp_mcp.server.resources import TOOL_OF, add_resources, suggest
+from pp_mcp.server.resources import TOOL_OF, Resources, suggest
 
 _HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
@@ -58,6 +62,7 @@ class PlusPlusServer(MCPServer[Any]):
 
     settings_used: Settings
     runtime: Runtime
+    resources: Resources
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -68,6 +73,21 @@ class PlusPlusServer(MCPServer[Any]):
                 ErrorAnswer(code="refused", message=f"{why_off(name, self.settings_used)} Nothing was sent.")
             )
         return await super().call_tool(name, arguments, context)
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        """Lists the templates of the tools that are served."""
+        return self.resources.templates()
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
+    ) -> Iterable[ReadResourceContents]:
+        """Reads a resource. The SDK's templates would pass over arguments that they do not know."""
+        try:
+            return [await self.resources.read(str(uri), context or Context(mcp_server=self))]
+        except (MCPError, ResourceError):
+            raise
+        except Exception as error:
+            raise UnexpectedResourceError("The resource could not be read; the server's log says why.") from error
 
     async def _handle_list_tools(
         self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
@@ -188,7 +208,7 @@ def build_server(
         request_state_security=RequestStateSecurity(keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest()]),
     )
     names = frozenset(tool.name for tool in tools)
-    add_resources(server, runtime, names)
+    server.resources = Resources(runtime, names)
     add_prompts(server, names)
 
     @server.completion()

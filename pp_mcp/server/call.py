@@ -29,7 +29,7 @@ from pp_mcp.operations.transitions import what_works
 from pp_mcp.plan import Plan
 from pp_mcp.reports.answers import ReportAnswer
 from pp_mcp.server.confirm import Binding
-from pp_mcp.server.csv import TABLE_OF
+from pp_mcp.server.csv import csv_uri
 from pp_mcp.server.explain import code_of, explained
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime, perform
@@ -214,9 +214,9 @@ class ServedTool(Tool):
         answer: Answer = await self._operation.function(self._call(attempt, context), **values)
         if attempt.resolved:
             answer.resolved = attempt.resolved
-        table = TABLE_OF.get(self.name)
-        if table is not None and (isinstance(answer, ReportAnswer) or getattr(answer, "next_page", None)):
-            answer = answer.model_copy(update={"csv": table.uri(given.model_dump(mode="json", exclude_unset=True))})
+        if self._operation.csv and (isinstance(answer, ReportAnswer) or getattr(answer, "next_page", None)):
+            uri = csv_uri(self._operation, given.model_dump(mode="json", exclude_unset=True))
+            answer = answer.model_copy(update={"csv": uri})
         return rendered(answer, detail=values.get("detail", "full"))
 
     async def _write(

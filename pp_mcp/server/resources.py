@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Awaitable, Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
-from mcp.types import Completion, CompletionArgument
+from mcp.types import Completion, CompletionArgument, ResourceTemplate
 from pydantic import BaseModel
 
 from pp_mcp.api import Api
 from pp_mcp.declare import Call, Operation
-from pp_mcp.errors import PlusPlusError, UnclearReference
-from pp_mcp.inventory import BY_NAME
+from pp_mcp.errors import PlusPlusError, Refused, UnclearReference
+from pp_mcp.inventory import ALL_TOOLS, BY_NAME
 from pp_mcp.models import ContentItem, Group, User
 from pp_mcp.server.call import parse
-from pp_mcp.server.csv import TABLES, Table
+from pp_mcp.server.csv import arguments_of, csv_template, csv_text
 from pp_mcp.server.explain import explained
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime
@@ -30,89 +30,93 @@ from pp_mcp.text import neutralise, quoted, word
 SUGGESTIONS = 20
 """Values that a completion offers; the protocol takes up to 100."""
 
-_THINGS = (
-    ("plusplus://users/{user}", "get_user", "A person"),
-    ("plusplus://groups/{group}", "get_group", "A group"),
-    ("plusplus://content/{content_item}", "get_content_item", "A content item"),
-    ("plusplus://assignments/{assignment}", "get_assignment", "An assignment"),
-)
+_THINGS = {
+    "users": ("get_user", "user", "A person"),
+    "groups": ("get_group", "group", "A group"),
+    "content": ("get_content_item", "content_item", "A content item"),
+    "assignments": ("get_assignment", "assignment", "An assignment"),
+}
 
-TOOL_OF = {uri: BY_NAME[tool] for uri, tool, _ in _THINGS} | {table.uri_template: table.tool for table in TABLES}
+_CSV = {f"{tool.csv}.csv": tool for tool in ALL_TOOLS if tool.csv}
+
+TOOL_OF = {
+    **{f"plusplus://{path}/{{{argument}}}": BY_NAME[tool] for path, (tool, argument, _) in _THINGS.items()},
+    **{csv_template(tool): tool for tool in _CSV.values()},
+}
 """The tool whose answers a resource template gives: a request that may not use the one may not read the other."""
 
 
-def add_resources(server: Any, runtime: Runtime, tools: frozenset[str]) -> None:
-    """Registers the resource templates of the tools that are served, so that a narrowed server shows no more here."""
-    for uri, tool, title in _THINGS:
-        if tool in tools:
-            operation = BY_NAME[tool]
-            names = list(operation.arguments.model_fields)
-            read = _reader(names, operation, partial(_thing, runtime, operation), required=True)
-            server.resource(uri, name=tool.removeprefix("get_"), title=title, mime_type="application/json")(read)
-    for table in TABLES:
-        if table.tool.name in tools:
-            read = _reader(table.query, table.tool, partial(_table, runtime, table), required=False)
-            server.resource(
-                table.uri_template,
-                name=table.path.replace("/", "_"),
-                title=f"{table.tool.title}, as CSV",
-                description=f"All rows of {table.tool.name} as CSV, with its arguments (lists comma-separated).",
-                mime_type="text/csv",
-            )(read)
+@dataclass(frozen=True)
+class Resources:
+    """The resources of the tools that are served, so that a narrowed server shows no more here than there."""
 
+    runtime: Runtime
+    tools: frozenset[str]
 
-def _reader(
-    names: list[str], operation: Operation, produce: Callable[[dict[str, str]], Awaitable[str]], *, required: bool
-) -> Callable[..., Awaitable[str]]:
-    """A function whose signature has the URI's variables, as the SDK wants it."""
+    def templates(self) -> list[ResourceTemplate]:
+        """The templates, with a name, title and description each."""
+        found: list[ResourceTemplate] = []
+        for path, (tool, argument, title) in _THINGS.items():
+            if tool in self.tools:
+                uri, name = f"plusplus://{path}/{{{argument}}}", tool.removeprefix("get_")
+                found.append(ResourceTemplate(uri_template=uri, name=name, title=title, mime_type="application/json"))
+        for tool in _CSV.values():
+            if tool.name in self.tools:
+                found.append(
+                    ResourceTemplate(
+                        uri_template=csv_template(tool),
+                        name=(tool.csv or "").replace("/", "_"),
+                        title=f"{tool.title}, as CSV",
+                        description=f"All rows of {tool.name} as CSV, with its arguments (lists comma-separated).",
+                        mime_type="text/csv",
+                    )
+                )
+        return found
 
-    async def read(ctx: Context[Any, Any], **values: str) -> str:
+    async def read(self, uri: str, context: Context[Any, Any]) -> ReadResourceContents:
+        """What a resource holds.
+
+        Raises:
+            ResourceError: it says why it cannot be read, in words for the reader.
+        """
+        path, _, query = uri.removeprefix("plusplus://").partition("?")
+        kind, _, name = path.partition("/")
+        if path in _CSV:
+            tool = _CSV[path]
+            given = _given(tool, query)
+        elif kind in _THINGS and name and "/" not in name and not query:
+            tool_name, argument, _ = _THINGS[kind]
+            tool = BY_NAME[tool_name]
+            given = {argument: unquote(name)}
+        else:
+            raise ResourceNotFoundError(f"Unknown resource: {neutralise(uri, 300)}")
+        if not uri.startswith("plusplus://") or tool.name not in self.tools:
+            raise ResourceNotFoundError(f"Unknown resource: {neutralise(uri, 300)}")
         try:
-            why_not = narrowing_of(ctx.headers).why_not(operation)
+            why_not = narrowing_of(context.headers).why_not(tool)
+            if why_not is not None:
+                raise Refused(why_not)
+            call = Call(api=self.runtime.client.call(), today=self.runtime.today())
+            values = await _resolved(tool, given, call.api)
+            if path in _CSV:
+                return ReadResourceContents(content=await csv_text(tool, call, values), mime_type="text/csv")
+            answer: BaseModel = await tool.function(call, **values)
+            text = json.dumps(rendered(answer).structured_content, ensure_ascii=False)
+            return ReadResourceContents(content=text, mime_type="application/json")
         except PlusPlusError as error:
-            raise ResourceError(error.message) from error
-        if why_not is not None:
-            raise ResourceError(why_not)
-        return await produce({name: value for name, value in values.items() if value})
-
-    parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)]
-    parameters += [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=str,
-            default=inspect.Parameter.empty if required else "",
-        )
-        for name in names
-    ]
-    read.__signature__ = inspect.Signature(parameters, return_annotation=str)  # type: ignore[attr-defined]
-    read.__annotations__ = {"ctx": Context, **dict.fromkeys(names, str), "return": str}
-    return read
+            raise _failure(error, tool) from None
 
 
-async def _thing(runtime: Runtime, operation: Operation, values: dict[str, str]) -> str:
-    call = _call(runtime)
-    try:
-        resolved = await _resolved(operation, dict(values), call.api)
-        answer: BaseModel = await operation.function(call, **resolved)
-    except PlusPlusError as error:
-        raise _failure(error, operation) from None
-    return json.dumps(rendered(answer).structured_content, ensure_ascii=False)
-
-
-async def _table(runtime: Runtime, table: Table, values: dict[str, str]) -> str:
-    lists = {name for name, schema in table.tool.input_schema["properties"].items() if schema.get("type") == "array"}
-    given: dict[str, Any] = {name: value.split(",") if name in lists else value for name, value in values.items()}
-    call = _call(runtime)
-    try:
-        resolved = await _resolved(table.tool, given, call.api)
-        return await table.make(call, resolved)
-    except PlusPlusError as error:
-        raise _failure(error, table.tool) from None
-
-
-def _call(runtime: Runtime) -> Call:
-    return Call(api=runtime.client.call(), today=runtime.today())
+def _given(tool: Operation, query: str) -> dict[str, Any]:
+    """The arguments in a query; the commas of a list stand as they are, those inside a value are encoded."""
+    properties = tool.input_schema["properties"]
+    given: dict[str, Any] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if value and name in arguments_of(tool):
+            is_list = properties[name].get("type") == "array"
+            given[name] = [unquote(one) for one in value.split(",")] if is_list else unquote(value)
+    return given
 
 
 async def _resolved(operation: Operation, given: dict[str, Any], api: Api) -> dict[str, Any]:
@@ -156,18 +160,19 @@ _ALSO = {"person": "user"}
 
 async def _found(api: Api, name: str, text: str) -> tuple[list[str], int]:
     """The first values that fit, and how many there are."""
-    narrowed = {"search": text} if text else {}
-    named = {"name": text} if text else {}
+    asked: dict[str, Any] = {"page": 1, "page_size": SUGGESTIONS}
+    if text:
+        asked["name" if name == "group" else "search"] = text
     match name:
         case "user" | "manager":
-            people = await api.page("list_users", User, page=1, page_size=SUGGESTIONS, **narrowed)
+            people = await api.page("list_users", User, **asked)
             return [user.email for user in people.items if user.email], people.total_count
         case "group":
-            groups = await api.page("list_groups", Group, page=1, page_size=SUGGESTIONS, **named)
+            groups = await api.page("list_groups", Group, **asked)
             return [group.name for group in groups.items], groups.total_count
         case "content_item" | "event" | "article":
-            only: dict[str, str] = {} if name == "content_item" else {"content_type": name}
-            items = await api.page("list_content_items", ContentItem, page=1, page_size=SUGGESTIONS, **narrowed, **only)
+            asked |= {} if name == "content_item" else {"content_type": name}
+            items = await api.page("list_content_items", ContentItem, **asked)
             return [item.name for item in items.items], items.total_count
         case _:
             choices = [value for value in _choices(name) if value.startswith(text)]
@@ -176,11 +181,9 @@ async def _found(api: Api, name: str, text: str) -> tuple[list[str], int]:
 
 def _choices(name: str) -> list[str]:
     """The values an argument takes by its schema, over all tools."""
-    found: dict[str, None] = {}
-    for operation in BY_NAME.values():
+    found: list[str] = []
+    for operation in ALL_TOOLS:
         schema = operation.input_schema["properties"].get(name, {})
-        for value in schema.get("enum") or schema.get("items", {}).get("enum", []):
-            found[str(value)] = None
-        if schema.get("type") == "boolean":
-            found |= {"true": None, "false": None}
-    return list(found)
+        found += schema.get("enum") or schema.get("items", {}).get("enum", [])
+        found += ["true", "false"] if schema.get("type") == "boolean" else []
+    return list(dict.fromkeys(found))

@@ -10,12 +10,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from desk import NOON, TODAY, Watched
+from desk import Watched
 from mcp import Client, MCPError
 from stage import ask, connected, data_of
 
 from pp_mcp.demo import Sizes, Tenant
-from pp_mcp.server.csv import TABLE_OF, TABLES
+from pp_mcp.inventory import ALL_TOOLS, BY_NAME
+from pp_mcp.reports.answers import ReportAnswer
+from pp_mcp.server.csv import csv_uri
 
 pytestmark = pytest.mark.anyio
 
@@ -205,7 +207,7 @@ async def test_a_table_of_no_rows_has_a_header(client: Client, uri: str, header:
     assert content.text == header + "\r\n"
 
 
-@pytest.mark.parametrize("name", sorted(TABLE_OF))
+@pytest.mark.parametrize("name", sorted(tool.name for tool in ALL_TOOLS if tool.csv))
 async def test_what_could_not_be_read_whole_is_an_error(whole: Tenant, name: str) -> None:
     network = Watched(whole)
     network.before = lambda request, _: (
@@ -216,7 +218,7 @@ async def test_what_could_not_be_read_whole_is_an_error(whole: Tenant, name: str
     async with connected(whole, transport=network) as client:
         query = "?group=Platform" if name == "list_group_members" else ""
         with pytest.raises(MCPError, match="rows could be read") as caught:
-            await client.read_resource(f"plusplus://{TABLE_OF[name].path}.csv{query}")
+            await client.read_resource(f"plusplus://{BY_NAME[name].csv}.csv{query}")
     assert "Only 0 of 300 rows" in str(caught.value)
     assert "there is no table" in str(caught.value)
 
@@ -238,7 +240,7 @@ async def test_the_links_of_answers_can_be_read(client: Client, whole: Tenant) -
         whole_answer = await ask(
             client,
             tool,
-            **{**asked, ("top" if "top" in TABLE_OF[tool].tool.arguments.model_fields else "page_size"): 100},
+            **{**asked, ("top" if "top" in BY_NAME[tool].arguments.model_fields else "page_size"): 100},
         )
         kept = [
             row for row in whole_answer.get("rows", whole_answer.get("items", [])) if "more)" not in json.dumps(row)
@@ -269,7 +271,7 @@ async def test_names_of_all_kinds_make_the_round_trip(whole: Tenant) -> None:
             rows = await table(client, answer["csv"])
             assert {row["user_email"] for row in rows} == {row["user_email"] for row in answer["rows"]}
             members = sql(tenant, "SELECT count(*) FROM group_members WHERE group_id = ?", number)[0][0]
-            assert len(await table(client, TABLE_OF["list_group_members"].uri({"group": name}))) == members
+            assert len(await table(client, csv_uri(BY_NAME["list_group_members"], {"group": name}))) == members
     tenant.close()
 
 
@@ -284,9 +286,14 @@ async def test_formulas_of_the_tenants_stay_text(whole: Tenant) -> None:
     tenant.close()
 
 
-def test_every_report_and_list_has_a_table() -> None:
-    assert {table.tool.name for table in TABLES} == {
-        name for name in TABLE_OF if name.startswith(("report_", "list_", "search_"))
+def test_every_report_and_list_has_its_csv() -> None:
+    with_rows = {
+        tool.name
+        for tool in ALL_TOOLS
+        if issubclass(tool.answer, ReportAnswer) or {"items", "total_count"} <= set(tool.answer.model_fields)
     }
-    assert len(TABLES) == 11
-    assert NOON.date() == TODAY
+    assert {tool.name for tool in ALL_TOOLS if tool.csv} == with_rows
+    assert with_rows >= {tool.name for tool in ALL_TOOLS if tool.name.startswith(("report_", "list_", "search_"))}
+    paths = [tool.csv for tool in ALL_TOOLS if tool.csv]
+    assert len(set(paths)) == len(paths) == 11
+    assert all((tool.record is None) == issubclass(tool.answer, ReportAnswer) for tool in ALL_TOOLS if tool.csv)

@@ -11,7 +11,8 @@ from mcp.types import PromptReference, ResourceTemplateReference
 from stage import IN_MEMORY, LEGACY, Stage, Way, ask, connected
 
 from pp_mcp.demo import Faults, Tenant
-from pp_mcp.server.csv import TABLES
+from pp_mcp.inventory import ALL_TOOLS
+from pp_mcp.server.csv import csv_template
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +22,7 @@ THINGS = {
     "plusplus://content/{content_item}": "get_content_item",
     "plusplus://assignments/{assignment}": "get_assignment",
 }
-TOOL_OF = THINGS | {table.uri_template: table.tool.name for table in TABLES}
+TOOL_OF = THINGS | {csv_template(tool): tool.name for tool in ALL_TOOLS if tool.csv}
 
 
 async def templates(client: Client) -> set[str]:

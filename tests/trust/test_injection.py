@@ -10,8 +10,8 @@ from mcp import Client, MCPError
 from mcp.types import Implementation, ResourceTemplateReference
 from server.cases import CASES, WRITES, Case
 
-from pp_mcp.inventory import BY_NAME
-from pp_mcp.server.csv import TABLES
+from pp_mcp.inventory import ALL_TOOLS, BY_NAME
+from pp_mcp.server.csv import csv_template
 from pp_mcp.server.instructions import INSTRUCTIONS
 
 from .hostile import MARK, TEXTS, examine, invisible, sentence, spoil
@@ -172,9 +172,9 @@ async def test_resources_do_not(spoilt: World) -> None:
         text: str = (await client.read_resource(f"plusplus://{kind}/{public_id}")).contents[0].text  # type: ignore[union-attr]
         assert invisible(text) == []
         assert MARK in text
-    for table in TABLES:
-        query = f"?group={stage.group()}" if "group_members" in table.path else ""
-        text = (await client.read_resource(f"plusplus://{table.path}.csv{query}")).contents[0].text  # type: ignore[union-attr]
+    for path in [tool.csv for tool in ALL_TOOLS if tool.csv]:
+        query = f"?group={stage.group()}" if "group_members" in path else ""
+        text = (await client.read_resource(f"plusplus://{path}.csv{query}")).contents[0].text  # type: ignore[union-attr]
         assert [one for one in invisible(text) if one != "U+000D"] == []
         assert not any(cell.startswith(("=", "+", "-", "@")) for line in text.splitlines() for cell in line.split(","))
     for address in ("plusplus://users/zqx", "plusplus://content/zqx", f"plusplus://lists/users.csv?manager={MARK}"):
@@ -186,7 +186,7 @@ async def test_resources_do_not(spoilt: World) -> None:
 
 
 async def test_completions_do_not(spoilt: World) -> None:
-    reference = ResourceTemplateReference(uri=TABLES[0].uri_template)
+    reference = ResourceTemplateReference(uri=csv_template(BY_NAME["list_users"]))
     seen = 0
     for argument in ("user", "manager", "group", "content_item", "event"):
         for typed in ("", "zqx"):
