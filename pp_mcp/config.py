@@ -5,7 +5,6 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -24,6 +23,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
+
+from pp_mcp.text import nearest
 
 API_PATH = "/public_api/v2"
 """Where the API is below a tenant's address (documented)."""
@@ -333,5 +334,5 @@ def _oddities(settings: Settings, env: Mapping[str, str]) -> Iterable[str]:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    near = nearest(name, known)
+    return f" (did you mean {near}?)" if near else ""
