@@ -1,9 +1,9 @@
 """The settings. Nothing else reads the environment; all mistakes are listed at once, and no secret is printed."""
 
+import hmac
 import ipaddress
 import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -107,7 +107,7 @@ def _token(value: SecretStr) -> SecretStr:
 
 
 def _key(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < SHORTEST_KEY:
+    if 0 < len(value.get_secret_value()) < SHORTEST_KEY:
         raise ValueError(f"is shorter than {SHORTEST_KEY} characters. Create one with: openssl rand -base64 48")
     return value
 
@@ -180,21 +180,33 @@ class Settings(BaseSettings):
         frozenset(), description="Offer only these tools of those toolsets: names, comma-separated. Default: all."
     )
     read_only: bool = Field(False, description="Offer only tools that change nothing: true or false (default).")
-    confirm: Annotated[Literal["token", "elicit", "block", "allow"], Lower] = Field(
+    confirm: Annotated[Literal["token", "elicit", "person", "block", "allow"], Lower] = Field(
         "token",
-        description="How destructive changes are confirmed: token (preview, then confirm; default), elicit (also ask "
-        "the person), block (refuse them) or allow (no confirmation).",
+        description="How changes are confirmed: token (preview, then confirm; default), elicit (also ask the person "
+        "if possible), person (only the person can), block (refuse them) or allow (no confirmation).",
+    )
+    unconfirmed_writes: int = Field(
+        50, ge=0, description="Changes in an hour that need no confirmation; beyond it every write does. Default: 50."
     )
     secret_key: Annotated[SecretStr, AfterValidator(_key)] = Field(
-        default_factory=lambda: SecretStr(secrets.token_urlsafe(48)),
+        SecretStr(""),
         description=f"Key that signs confirmations: at least {SHORTEST_KEY} characters, the same on all replicas. "
-        "Secret. Default: random for each process.",
+        "Secret. Default: derived from PP_API_TOKEN.",
     )
     timeout: float = Field(
         30.0, gt=0, le=300, description="Seconds one request to PlusPlus may take: above 0, up to 300. Default: 30."
     )
     max_concurrency: int = Field(
         8, ge=1, le=64, description="Maximum number of simultaneous requests to PlusPlus: 1 to 64. Default: 8."
+    )
+    max_pause: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Seconds to wait at most when PlusPlus limits requests, before trying one again. Default: 60.",
+    )
+    max_connections: int = Field(
+        512, ge=1, le=65_536, description="Maximum number of open connections, with --transport http. Default: 512."
     )
     routes: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)] = Field(
         {}, description="Paths and parameter names that differ on your tenant: a JSON object, or a file with one."
@@ -204,6 +216,10 @@ class Settings(BaseSettings):
     )
     audit_log: str = Field(
         "", description="File that records every write, before and after it happens; - for stderr. Default: none."
+    )
+    audit_reads: bool = Field(
+        False,
+        description="Also record reads of people in PP_AUDIT_LOG, without names or e-mails: true or false (default).",
     )
     max_writes_per_hour: int = Field(
         5_000,
@@ -216,6 +232,12 @@ class Settings(BaseSettings):
     )
 
     _warnings: list[str] = PrivateAttr(default_factory=list[str])
+
+    @property
+    def signing_key(self) -> bytes:
+        """The key for confirmations and request states: PP_SECRET_KEY, or else derived from the API token."""
+        key = self.secret_key.get_secret_value().encode()
+        return key or hmac.digest(self.api_token.get_secret_value().encode(), b"pp-mcp signing key", "sha256")
 
     @property
     def warnings(self) -> list[str]:

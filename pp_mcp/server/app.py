@@ -161,7 +161,7 @@ def build_server(
     `transport` replaces the network, for the demo tenant and for tests. The client of the API is opened when the server
     starts serving and closed when it stops; one for all requests.
     """
-    key = settings.secret_key.get_secret_value().encode()
+    key = settings.signing_key
     client = Client(
         base_url=settings.base_url,
         token=settings.api_token,
