@@ -7,9 +7,9 @@ from typing import Any, Self, TypeVar, cast
 import httpx2
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from pp_mcp.api.limits import SYSTEM_CLOCK, Clock
+from pp_mcp.api.limits import SYSTEM_CLOCK, Clock, Spending
 from pp_mcp.api.routes import ROUTES, Route, check_id, fill
-from pp_mcp.api.send import Sender, Spending, Written, json_of
+from pp_mcp.api.send import Sender, Written, json_of
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import BulkAnswer, Page, read_bulk, read_page
 
@@ -31,8 +31,9 @@ class Client:
     """The way to one tenant; one per process, because its calls share the connections and the rate budget.
 
     `base_url` is the whole of it, such as https://acme.plusplus.app/public_api/v2; `timeout` limits each request and
-    `budget` each call, both in seconds; at most `max_concurrency` requests are under way. `chance` gives numbers from
-    0 to 1 that spread repeated requests. Raises ValueError for an invalid base URL.
+    `budget` each call, both in seconds; at most `max_concurrency` requests are under way. When the API asks for a pause
+    of more than `max_pause` seconds, it is asked again after that. `chance` gives numbers from 0 to 1 that spread
+    repeated requests. Raises ValueError for an invalid base URL.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Client:
         token: SecretStr,
         timeout: float = 30.0,
         max_concurrency: int = 8,
+        max_pause: float = 60.0,
         budget: float = 45.0,
         routes: Mapping[str, Route] = ROUTES,
         transport: httpx2.AsyncBaseTransport | None = None,
@@ -59,6 +61,7 @@ class Client:
             clock=clock,
             timeout=timeout,
             max_concurrency=max_concurrency,
+            max_pause=max_pause,
             transport=transport,
             chance=chance,
         )
@@ -67,9 +70,12 @@ class Client:
     def __repr__(self) -> str:
         return f"Client(base_url={self.base_url!r})"
 
-    def call(self, *, budget: float | None = None) -> "Api":
-        """The view one tool call has of the API; its time budget, in seconds, begins now."""
-        return Api(self._sender, self.budget if budget is None else budget, self.routes, self._kept)
+    def call(self, *, budget: float | None = None, caller: str = "") -> "Api":
+        """The view one tool call has of the API; its time budget, in seconds, begins now.
+
+        Callers share the requests that may run at once and the rate budget evenly. The caller "" is alone.
+        """
+        return Api(self._sender, self.budget if budget is None else budget, caller, self.routes, self._kept)
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,9 +98,14 @@ class Api(Spending):
     """
 
     def __init__(
-        self, sender: Sender, budget: float, routes: Mapping[str, Route], kept: dict[str, httpx2.Response]
+        self,
+        sender: Sender,
+        budget: float,
+        caller: str,
+        routes: Mapping[str, Route],
+        kept: dict[str, httpx2.Response],
     ) -> None:
-        super().__init__(sender.clock, budget)
+        super().__init__(sender.clock, budget, caller)
         self._sender = sender
         self._kept = kept
         self.routes = routes

@@ -27,7 +27,7 @@ import anyio.lowlevel
 import httpx2
 from pydantic import SecretStr
 
-from pp_mcp.api.limits import Clock, RateBudget
+from pp_mcp.api.limits import Clock, Gate, Spending
 from pp_mcp.api.routes import Route
 from pp_mcp.errors import (
     AnswerLost,
@@ -52,7 +52,6 @@ ATTEMPTS = 3
 LONGEST_PAUSE = 30.0  # seconds
 LONGEST_CONNECT = 10.0  # seconds; the call's budget then allows another try
 LARGEST_BODY = 32 * 1024 * 1024  # bytes, after decompression
-KEPT_REQUEST_IDS = 1000
 
 UNREADABLE = "unreadable"
 """Code of an UnexpectedAnswer that may be readable when asked for again."""
@@ -105,31 +104,6 @@ def request_id_of(response: httpx2.Response) -> str | None:
     return clean(response.headers.get("x-request-id", ""), 200) or None
 
 
-class Spending:
-    """What one call may spend, and what it has spent. `budget` is in seconds and begins now."""
-
-    def __init__(self, clock: Clock, budget: float) -> None:
-        self._clock = clock
-        self.budget = budget
-        self.deadline = clock.now() + budget
-        self.requests = 0
-        """How many requests were sent, repeated ones included."""
-        self.request_ids: list[str] = []
-        """Ids of the answers so far, oldest first; the last 1,000."""
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left of the budget, never below 0."""
-        return max(0.0, self.deadline - self._clock.now())
-
-    def note(self, response: httpx2.Response | None, *, sent: bool) -> None:
-        """Counts a request that was sent, and keeps the id of its answer."""
-        self.requests += sent
-        if response is not None and (request_id := request_id_of(response)):
-            self.request_ids.append(request_id)
-            del self.request_ids[:-KEPT_REQUEST_IDS]
-
-
 @dataclass(frozen=True)
 class Written(Generic[T]):
     """What a request came to: the value read from its answer, the HTTP status, how often it was sent."""
@@ -152,6 +126,7 @@ class Sender:
         clock: Clock,
         timeout: float,
         max_concurrency: int,
+        max_pause: float,
         transport: httpx2.AsyncBaseTransport | None,
         chance: Callable[[], float] | None,
     ) -> None:
@@ -178,8 +153,8 @@ class Sender:
             transport=transport,
         )
         self._timeout = timeout
-        self._limits = RateBudget(clock)
-        self._capacity = anyio.CapacityLimiter(max_concurrency)
+        self._max_pause = max_pause
+        self._gate = Gate(clock, places=max_concurrency, max_pause=max_pause)
         self._chance = chance or random.random  # not for secrets: only spreads repeated requests
         self.clock = clock
 
@@ -202,12 +177,12 @@ class Sender:
         pending: PlusPlusError | None = None
         while True:
             try:
-                await self._turn(operation, request, spending)
+                departed = await self._gate.enter(spending, operation=operation, method=request.method)
             except (OutOfTime, RateLimited) as refused:
                 raise pending or refused from None
             attempts += 1
             try:
-                response = await self._attempt(operation, request, spending)
+                response = await self._attempt(operation, request, spending, departed)
                 lost = gone is not None and pending is not None and response.status_code == 404
                 value = gone(response) if gone and lost else _read(operation, request, response, read)
                 return Written(value, response.status_code, attempts, request_id_of(response))
@@ -217,14 +192,15 @@ class Sender:
                 limited, told = limited + 1, error.retry_after
                 # What the API asks for, yet ever longer if it keeps refusing: it may ask for next to nothing.
                 delay = error.retry_after = max(told, pause(limited, self._chance, first=0.05 if told else 1.0))
-                self._limits.block(delay)
+                self._gate.block(told, delay)
+                delay = min(delay, self._max_pause)
             else:
                 faults += 1
                 delay = pause(faults, self._chance)
             if not may_repeat(route, error) or faults >= ATTEMPTS or delay >= spending.remaining:
                 if pending is not None and not isinstance(error, SETTLING):
                     raise pending
-                if isinstance(error, AnswerLost) and not error.is_write and spending.remaining <= 0.05:
+                if isinstance(error, AnswerLost) and not error.may_have_happened and spending.remaining <= 0.05:
                     raise OutOfTime(seconds=spending.budget)
                 raise error
             if route.is_write and not isinstance(error, NOTHING_HAPPENED):
@@ -232,28 +208,13 @@ class Sender:
             if not isinstance(error, RateLimited):
                 await self.clock.sleep(delay)
 
-    async def _turn(self, operation: str, request: httpx2.Request, spending: Spending) -> None:
-        """Waits for a place among the requests under way, which the attempt gives back."""
-        while True:
-            await self._limits.turn(spending.deadline, operation=operation, method=request.method)
-            with anyio.move_on_after(spending.remaining) as scope:
-                await self._capacity.acquire()
-            if scope.cancelled_caught:
-                raise OutOfTime(seconds=spending.budget)
-            # The wait for a place may have used up the rate or the time.
-            if spending.remaining > 0 and self._limits.is_open():
-                return
-            self._capacity.release()
-            if spending.remaining <= 0:
-                raise OutOfTime(seconds=spending.budget)
-
-    async def _attempt(self, operation: str, request: httpx2.Request, spending: Spending) -> httpx2.Response:
-        """Sends once and gives the place back. Raises NotReached, AnswerLost."""
+    async def _attempt(
+        self, operation: str, request: httpx2.Request, spending: Spending, departed: float
+    ) -> httpx2.Response:
+        """Sends once and leaves the gate. Raises NotReached, AnswerLost."""
         method, is_write = request.method, request.method != "GET"
         outcome: httpx2.Response | NotReached | AnswerLost
-        outcome = AnswerLost("it was cut off", operation=operation, method=method, is_write=is_write)
-        started = self.clock.now()
-        self._limits.depart()
+        outcome = AnswerLost("it was cut off", operation=operation, method=method)
         try:
             # A write that has begun is not abandoned halfway: nobody would know what became of it.
             with anyio.CancelScope(shield=is_write):
@@ -264,12 +225,11 @@ class Sender:
                 log.warning("the client gave up; the write %s %s %s", method, operation, _ending(outcome))
             raise
         finally:
-            self._capacity.release()
             response = outcome if isinstance(outcome, httpx2.Response) else None
-            # What a 429 says about waiting goes through block(), which heeds Retry-After first.
-            self._limits.arrive(None if response is None or response.status_code == 429 else response.headers)
-            spending.note(response, sent=not isinstance(outcome, NotReached))
-            elapsed = (self.clock.now() - started) * 1000
+            self._gate.leave(spending.caller, departed, response)
+            spending.requests += not isinstance(outcome, NotReached)
+            spending.note(response and request_id_of(response))
+            elapsed = (self.clock.now() - departed) * 1000
             log.debug("%s %s %s, %.0f ms", method, operation, _ending(outcome), elapsed)
         if isinstance(outcome, httpx2.Response):
             return outcome
@@ -314,7 +274,7 @@ class Sender:
         if connecting:
             return NotReached(reason or "connecting timed out", operation=operation, method=request.method)
         reason = reason or f"no answer in {seconds:.3g} seconds"
-        return AnswerLost(reason, operation=operation, method=request.method, is_write=request.method != "GET")
+        return AnswerLost(reason, operation=operation, method=request.method)
 
 
 def _ending(outcome: httpx2.Response | NotReached | AnswerLost) -> str:
@@ -336,7 +296,7 @@ def _read(
         detail, code = str(fault), "too_large" if isinstance(fault, Oversized) else UNREADABLE
     if request.method != "GET":
         said = f"it came with status {status}, but {detail}"
-        raise AnswerLost(said, operation=operation, method=request.method, is_write=True, status=status)
+        raise AnswerLost(said, operation=operation, method=request.method, status=status)
     raise UnexpectedAnswer(
         f"The answer to {operation} cannot be read: {detail}",
         detail=detail,

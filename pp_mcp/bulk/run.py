@@ -128,9 +128,9 @@ def _outcome(error: PlusPlusError) -> tuple[OutcomeStatus, str]:
         case AnswerLost():
             return "unknown", f"no readable answer came ({error.detail})"
         case ServerFailure():
-            return "unknown" if error.maybe_applied else "failed", f"PlusPlus failed (HTTP {error.status})"
+            return "unknown" if error.may_have_happened else "failed", f"PlusPlus failed (HTTP {error.status})"
         case _:
-            return "failed", error.message
+            return "unknown" if error.may_have_happened else "failed", error.message
 
 
 def too_many(count: int, how: str) -> InvalidArgument:

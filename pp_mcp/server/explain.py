@@ -72,9 +72,7 @@ def explained(
 
 def may_have_happened(error: BaseException) -> bool:
     """Whether a write that ended with this error may have taken effect."""
-    if isinstance(error, AnswerLost):
-        return error.is_write
-    return isinstance(error, ServerFailure) and error.maybe_applied
+    return isinstance(error, PlusPlusError) and error.may_have_happened
 
 
 def code_of(error: PlusPlusError) -> str:
@@ -101,11 +99,8 @@ def code_of(error: PlusPlusError) -> str:
 
 
 def _retryable(error: PlusPlusError) -> bool:
-    if isinstance(error, AnswerLost):
-        return not error.is_write
-    if isinstance(error, ServerFailure):
-        return not error.maybe_applied
-    return isinstance(error, RateLimited | NotReached | OutOfTime)
+    passing = isinstance(error, RateLimited | NotReached | OutOfTime | AnswerLost | ServerFailure)
+    return passing and not error.may_have_happened
 
 
 def _message(error: PlusPlusError, operation: Operation, now: str, *, can_check: bool) -> str:
@@ -146,7 +141,7 @@ def _message(error: PlusPlusError, operation: Operation, now: str, *, can_check:
         case RateLimited():
             return f"Too many requests: wait {math.ceil(error.retry_after)} seconds, then call again.{unchanged}"
         case ServerFailure():
-            if writes and error.maybe_applied:
+            if writes and error.may_have_happened:
                 return (
                     f"PlusPlus failed (HTTP {error.status}) while it was being done: "
                     f"it may have happened or not. {look}"
@@ -156,10 +151,15 @@ def _message(error: PlusPlusError, operation: Operation, now: str, *, can_check:
                 f"{unchanged}"
             )
         case AnswerLost():
-            if writes and error.is_write:
+            if writes and error.may_have_happened:
                 return f"No readable answer came to {operation.name}: it may have happened or not. {look}"
             return f"The connection to PlusPlus broke or was too slow, several times. Try again in a minute.{unchanged}"
         case UnexpectedAnswer():
+            if writes and error.may_have_happened:
+                return (
+                    f"PlusPlus answered {operation.name} with HTTP {error.status}: {error.detail}. "
+                    f"It may have happened or not. {look}"
+                )
             return (
                 f"PlusPlus answered with something that cannot be read (HTTP {error.status}): {error.detail}. If it "
                 f"stays so, check PP_BASE_URL.{unchanged}"
