@@ -117,13 +117,15 @@ class Api(Spending):
         documented, that ETag carries it is inferred.
         """
         if operation != "get_assignment":
-            return (await self._run(operation, lambda response: _record(model, response), public_id=public_id)).value
+            done = await self._run(operation, lambda answer: _record(model, answer, public_id), public_id=public_id)
+            return done.value
         kept = self._kept.pop(public_id, None)
 
         def read(response: httpx2.Response) -> M:
             last = kept if kept and response.status_code == 304 else response
-            record = _record(model, last)
-            if 0 < len(last.headers.get("etag", "")) <= 256 and len(last.content) <= LARGEST_KEPT:
+            record = _record(model, last, public_id)
+            etag = last.headers.get("etag", "")
+            if 0 < len(etag) <= 256 and etag.isascii() and etag.isprintable() and len(last.content) <= LARGEST_KEPT:
                 self._kept[public_id] = last
                 if len(self._kept) > KEPT_ANSWERS:
                     del self._kept[next(iter(self._kept))]
@@ -155,7 +157,11 @@ class Api(Spending):
         self, operation: str, model: type[M], body: Mapping[str, Any] | None = None, *, public_id: str | None = None
     ) -> Written[M]:
         """Creates or changes; gives the record as the API answers it, bare or under `data`."""
-        return await self._write(operation, lambda response: _record(model, response), body, public_id=public_id)
+
+        def read(response: httpx2.Response) -> M:
+            return _record(model, response, public_id)
+
+        return await self._write(operation, read, body, public_id=public_id)
 
     async def erase(self, operation: str, *, public_id: str) -> Written[None]:
         """Deletes. If the answer was lost and the repeated request finds nothing, it is deleted: no error."""
@@ -206,10 +212,20 @@ class Api(Spending):
         return await self._sender.send(operation, route, request, self, read, gone=gone)
 
 
-def _record(model: type[M], response: httpx2.Response) -> M:
+def _record(model: type[M], response: httpx2.Response, public_id: str | None) -> M:
+    """Raises ValueError for a record with another id than the one that was asked for."""
     body = json_of(response)
     inner = cast(dict[str, object], body).get("data") if isinstance(body, dict) else None
-    return _validated(model, cast(object, inner if isinstance(inner, dict) else body))
+    record = _validated(model, cast(object, inner if isinstance(inner, dict) else body))
+    found = getattr(record, "public_id", None)
+    if public_id is not None and isinstance(found, str) and _same(found) != _same(public_id):
+        raise ValueError("it is about another record than the one that was asked for")
+    return record
+
+
+def _same(public_id: str) -> str:
+    """The id as it compares: UUIDs are written with capitals and without hyphens too."""
+    return public_id.replace("-", "").lower()
 
 
 def _nothing(response: httpx2.Response) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ipaddress import ip_address
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
@@ -52,6 +53,8 @@ ATTEMPTS = 3
 LONGEST_PAUSE = 30.0  # seconds
 LONGEST_CONNECT = 10.0  # seconds; the call's budget then allows another try
 LARGEST_BODY = 32 * 1024 * 1024  # bytes, after decompression
+LARGEST_DEPTH = 50  # of nested objects and lists
+LARGEST_NUMBER = 1e18
 
 UNREADABLE = "unreadable"
 """Code of an UnexpectedAnswer that may be readable when asked for again."""
@@ -89,12 +92,28 @@ def json_of(response: httpx2.Response) -> object:
     if len(body) > LARGEST_BODY:
         raise Oversized(f"it is larger than {LARGEST_BODY // 1024 // 1024} MiB")
     try:
-        return cast(object, json.loads(body))
+        value = cast(object, json.loads(body, parse_int=_number, parse_float=_number, parse_constant=_number))
+        depth = _depth([value])
     except (ValueError, RecursionError):
         start = body[:200].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html")):
-        raise ValueError("it is a web page instead of JSON. Check PP_BASE_URL")
-    raise ValueError("it is not JSON" if start else "it is empty")
+        if start.startswith((b"<!doctype", b"<html")):
+            raise ValueError("it is a web page instead of JSON. Check PP_BASE_URL") from None
+        raise ValueError("it is not valid JSON" if start else "it is empty") from None
+    if depth > LARGEST_DEPTH + 1:
+        raise ValueError(f"it is nested more than {LARGEST_DEPTH} levels deep")
+    return value
+
+
+def _number(text: str) -> int | float:
+    value = float(text)
+    if not abs(value) < LARGEST_NUMBER:
+        raise ValueError("NaN, infinity or a number beyond all reason")
+    return int(text) if text.lstrip("-").isdigit() else value
+
+
+def _depth(value: object) -> int:
+    inner = cast(dict[str, object], value).values() if isinstance(value, dict) else cast(list[object], value)
+    return 1 + max((_depth(one) for one in inner if type(one) in (dict, list)), default=0)
 
 
 def request_id_of(response: httpx2.Response) -> str | None:
@@ -134,10 +153,10 @@ class Sender:
             # They log whole URLs, and queries hold names and e-mail addresses.
             logging.getLogger(name).setLevel(logging.WARNING)
         try:
-            usable = httpx2.URL(base_url).is_absolute_url
+            url = httpx2.URL(base_url)
         except httpx2.InvalidURL:
-            usable = False
-        if not usable:
+            url = httpx2.URL()
+        if not url.is_absolute_url:
             raise ValueError("base_url must be an absolute http(s) URL")
         self.http = httpx2.AsyncClient(
             base_url=base_url,
@@ -151,7 +170,10 @@ class Sender:
             follow_redirects=False,
             limits=httpx2.Limits(max_connections=max_concurrency, max_keepalive_connections=max_concurrency),
             transport=transport,
+            # A proxy named in the environment would see the token, and cannot reach a loopback address anyway.
+            trust_env=not _is_loopback(url.host),
         )
+        self._secret = token.get_secret_value()
         self._timeout = timeout
         self._max_pause = max_pause
         self._gate = Gate(clock, places=max_concurrency, max_pause=max_pause)
@@ -270,11 +292,27 @@ class Sender:
                 reason, connecting = reason_of(fault), isinstance(fault, tuple(UNSENT))
         # An error status says all that matters, even if the rest of the answer broke off.
         if head is not None and (complete or head.status_code >= 400):
-            return _whole(head, body)
+            return self._whole(head, body)
         if connecting:
             return NotReached(reason or "connecting timed out", operation=operation, method=request.method)
         reason = reason or f"no answer in {seconds:.3g} seconds"
         return AnswerLost(reason, operation=operation, method=request.method)
+
+    def _whole(self, head: httpx2.Response, body: bytes | bytearray) -> httpx2.Response:
+        """An answer whose body was read and decompressed, without our token if the API echoes it."""
+        secret, mark = self._secret.encode(), b"[API token]"
+        packing = (b"content-encoding", b"content-length", b"transfer-encoding")
+        # As bytes: a header may hold anything, and httpx2 would encode text as ASCII.
+        kept = [(name, value) for name, value in head.headers.raw if name.lower() not in packing]
+        headers = [(name, value.replace(secret, mark)) for name, value in kept]
+        return httpx2.Response(head.status_code, headers=headers, content=bytes(body).replace(secret, mark))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _ending(outcome: httpx2.Response | NotReached | AnswerLost) -> str:
@@ -306,13 +344,6 @@ def _read(
         method=request.method,
         request_id=request_id_of(response),
     )
-
-
-def _whole(head: httpx2.Response, body: bytes | bytearray) -> httpx2.Response:
-    """An answer whose body was read, decompressed."""
-    packing = ("content-encoding", "content-length", "transfer-encoding")
-    headers = [(name, value) for name, value in head.headers.multi_items() if name not in packing]
-    return httpx2.Response(head.status_code, headers=headers, content=bytes(body))
 
 
 UNSENT: dict[type[Exception], str] = {

@@ -131,9 +131,9 @@ async def test_filters_that_would_mislead(connect: Connect, arguments: dict[str,
         ({"data": [{"name": "no id"}], "meta": META}, "not a valid User (public_id: Field required)"),
         ({"data": [{"public_id": 7}], "meta": META}, "not a valid User (public_id: "),
         (b"", "it is empty"),
-        (b"\xff\xfe\x00", "not JSON"),
+        (b"\xff\xfe\x00", "not valid JSON"),
         (b"  <HTML>", "Check PP_BASE_URL"),
-        (b"[" * 100_000, "not JSON"),
+        (b"[" * 100_000, "not valid JSON"),
     ],
 )
 async def test_an_unreadable_page(connect: Connect, body: Any, detail: str) -> None:
