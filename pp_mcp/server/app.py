@@ -49,7 +49,7 @@ from pp_mcp.server.call import ServedTool
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
-from pp_mcp.server.perform import Brake, Runtime
+from pp_mcp.server.perform import Brake, Pace, Runtime
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.render import rendered_error
 from pp_mcp.server.resources import TOOL_OF, Resources, suggest
@@ -167,6 +167,7 @@ def build_server(
         token=settings.api_token,
         timeout=settings.timeout,
         max_concurrency=settings.max_concurrency,
+        max_pause=settings.max_pause,
         routes=routes,
         transport=transport,
         clock=clock,
@@ -176,6 +177,7 @@ def build_server(
         client=client,
         confirmer=Confirmer(key, settings.base_url, settings.confirm),
         brake=Brake(settings.max_writes_per_hour or None),
+        pace=Pace(settings.unconfirmed_writes),
         audit=audit_log(settings),
         secrets_dir=secrets_dir,
         today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),

@@ -14,12 +14,13 @@ from pp_mcp.declare import Call, Effect, Operation
 from pp_mcp.errors import PlusPlusError, Refused
 from pp_mcp.reports.answers import ReportAnswer
 from pp_mcp.server.arguments import parse, resolve
+from pp_mcp.server.asking import caller, identity
 from pp_mcp.server.csv import csv_uri
 from pp_mcp.server.explain import explained, unexpected
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime, log
 from pp_mcp.server.render import rendered, rendered_error
-from pp_mcp.server.writes import Result, Write, identity
+from pp_mcp.server.writes import Result, Write
 
 
 class ServedTool(Tool):
@@ -48,7 +49,7 @@ class ServedTool(Tool):
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         """Runs the tool. Every failure comes back as a result that says what to do, and shows nothing foreign."""
         operation, runtime = self._operation, self._runtime
-        call = runtime.call(context.report_progress)
+        call = runtime.call(context.report_progress, caller(context))
         write: Write | None = None
         if operation.effect is not Effect.READ:
             entry = runtime.audit.entry(self.name, arguments, identity(context)) if runtime.audit else None
