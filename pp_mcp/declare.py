@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
+import anyio
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
@@ -174,9 +175,13 @@ class Call:
     api: Api
     today: date
     """The day that "overdue" and "due" are measured against: UTC's, unless PP_TIMEZONE says otherwise."""
-    secrets_dir: Path = field(default_factory=Path.cwd)
-    """Where a new API token's secret is written, in a file only its owner can read."""
+    secrets_dir: Path | None = None
+    """Where a new API token's secret is written, in a file only its owner can read; None: the user's state folder."""
     progress: Callable[[float, float | None, str], Awaitable[None]] | None = None
+    kept: Any = None
+    """What the preview read of the items (`Plan.kept`); where it is given, the operation plans without reading."""
+    stopping: anyio.Event = field(default_factory=anyio.Event, compare=False)
+    """Is set when the server stops: a run begins nothing more."""
     _stages: _Stages = field(default_factory=_Stages, repr=False, compare=False)
 
     async def report(self, done: float, total: float, message: str) -> None:
@@ -212,7 +217,7 @@ class Operation:
         """All four hints, set from the declared effect."""
         return ToolAnnotations(
             read_only_hint=self.effect is Effect.READ,
-            destructive_hint=self.effect is Effect.DESTROY or self.may_confirm,
+            destructive_hint=self.effect is Effect.DESTROY or (self.effect is Effect.CHANGE and self.may_confirm),
             idempotent_hint=self.idempotent,
             open_world_hint=True,
         )
@@ -270,7 +275,7 @@ def operation(
             if default is UNSET:
                 default = Field(default_factory=lambda: UNSET)
             fields[parameter.name] = (wire, default)
-        if effect is Effect.DESTROY or may_confirm:
+        if effect is not Effect.READ:
             fields[CONFIRM_TOKEN] = (Annotated[str | None, _TOKEN_FIELD], None)
         return Operation(
             name=name,

@@ -177,7 +177,7 @@ def build_server(
         confirmer=Confirmer(key, settings.base_url, settings.confirm),
         brake=Brake(settings.max_writes_per_hour or None),
         audit=audit_log(settings),
-        secrets_dir=secrets_dir or Path.cwd(),
+        secrets_dir=secrets_dir,
         today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
     )
 

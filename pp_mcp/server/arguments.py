@@ -74,13 +74,15 @@ async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple
 
 
 def _unpacked(properties: dict[str, dict[str, Any]], given: Values) -> Values:
-    """Some clients send a list as a string of JSON; it is read where a list is expected."""
+    """Where a list is expected, a string is the list of that one, or the list it holds as JSON."""
     unpacked = dict(given)
     for name, value in given.items():
         is_list = properties.get(name, {}).get("type") == "array"
-        if is_list and isinstance(value, str) and value.lstrip().startswith("["):
-            with contextlib.suppress(ValueError, RecursionError):
-                unpacked[name] = json.loads(value)
+        if is_list and isinstance(value, str):
+            unpacked[name] = [value]
+            if value.lstrip().startswith("["):
+                with contextlib.suppress(ValueError, RecursionError):
+                    unpacked[name] = json.loads(value)
     return unpacked
 
 

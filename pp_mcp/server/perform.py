@@ -70,17 +70,25 @@ class Runtime:
     confirmer: Confirmer
     brake: Brake = field(default_factory=lambda: Brake(None))
     audit: AuditLog | None = None
-    secrets_dir: Path = field(default_factory=Path.cwd)
+    secrets_dir: Path | None = None
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
     writes: int = 0
     """Plans carried out so far. A plan that was begun before the latest one ended may rest on what is no longer so."""
+    stopping: anyio.Event = field(default_factory=anyio.Event)
+    """Is set when the server is told to stop."""
     _writing: int = 0
     _idle: anyio.Event | None = None
     _turn: anyio.Lock = field(default_factory=anyio.Lock)
 
     def call(self, progress: Callable[[float, float | None, str], Awaitable[None]] | None = None) -> Call:
         """What one tool call works with; its time begins now."""
-        return Call(api=self.client.call(), today=self.today(), secrets_dir=self.secrets_dir, progress=progress)
+        return Call(
+            api=self.client.call(),
+            today=self.today(),
+            secrets_dir=self.secrets_dir,
+            progress=progress,
+            stopping=self.stopping,
+        )
 
     @contextmanager
     def writing(self) -> Generator[None]:
@@ -151,7 +159,7 @@ class Runtime:
         finally:
             self.writes += 1
         outcomes = done.outcomes or []
-        unclear = [one.model_dump(exclude_none=True) for one in outcomes if one.status in ("failed", "unknown")]
+        items = [one.model_dump(exclude_none=True, exclude={"name"}) for one in outcomes]
         await _record(
             entry,
             outcome=status_of(done),
@@ -160,7 +168,7 @@ class Runtime:
             not_applied=done.not_applied or None,
             not_sent=done.not_sent or None,
             counts=dict(Counter(one.status for one in outcomes)) if done.outcomes is not None else None,
-            items=unclear or None,
+            items=items or None,
             request_ids=request_ids[seen:],
         )
         return done
@@ -169,7 +177,7 @@ class Runtime:
 def status_of(done: Done) -> Status:
     """How a write came out."""
     outcomes = {one.status for one in done.outcomes or []}
-    if done.not_applied or done.not_sent or outcomes & {"failed", "unknown"}:
+    if done.not_applied or done.not_sent or outcomes & {"skipped", "failed", "unknown"}:
         return "partial"
     return "done" if done.changes or "succeeded" in outcomes else "unchanged"
 

@@ -149,6 +149,7 @@ class Write:
             ),
             target=plan.target,
             effects=plan.effects,
+            **({"affected": plan.affected, "affected_total": plan.affected_total} if plan.affected else {}),
             irreversible=plan.irreversible,
             confirm_token=token,
             expires_at=expires_at,
@@ -170,13 +171,16 @@ class Write:
     def _tell(self, plan: Plan, done: Done) -> WriteAnswer:
         """What was done, as the API's answer showed it."""
         undo, note = done.undo, done.undo_note
-        if undo is not None and not _is_valid(undo):
-            undo, note = None, f"{undo.tool} cannot set back what was there before (see changes): do it in PlusPlus."
+        for call in undo if isinstance(undo, list) else [undo] if undo else []:
+            if not _is_valid(call):
+                undo, note = None, f"{call.tool} cannot set back what was there before (see changes): use PlusPlus."
         told: dict[str, Any] = {"not_applied": done.not_applied, "undo_note": note, "not_sent": done.not_sent}
         if self.operation.answer is ManyAnswer and done.outcomes is not None:
-            told |= dict.fromkeys(("succeeded", "unchanged", "failed", "unknown"), 0)
+            told |= dict.fromkeys(("succeeded", "unchanged", "skipped", "failed", "unknown"), 0)
             told |= Counter(one.status for one in done.outcomes)
-            told["items"] = [one for way in ("failed", "unknown") for one in done.outcomes if one.status == way]
+            told["items"] = [
+                one for way in ("failed", "unknown", "skipped") for one in done.outcomes if one.status == way
+            ]
         return self._answer(
             status=status_of(done),
             summary=done.summary,
@@ -217,7 +221,7 @@ class Write:
 
 _CHANGED = "The confirmation is no longer valid: another call or caller, a change since the preview, or it expired. "
 
-_COUNTS = frozenset({"succeeded", "unchanged", "failed", "unknown", "items"})
+_COUNTS = frozenset({"succeeded", "unchanged", "skipped", "failed", "unknown", "items"})
 """Fields that every answer about many things has, also where they are zero or empty."""
 
 

@@ -39,8 +39,10 @@ def some(draws: Random, values: list[str], most: int = 6) -> list[str]:
 
 
 def fields(draws: Random, values: Json) -> Json:
-    """One or more of the fields."""
-    return {name: values[name] for name in draws.sample(sorted(values), draws.randint(1, len(values)))}
+    """One or more of the fields; one whose value is None is cleared."""
+    chosen = draws.sample(sorted(values), draws.randint(1, len(values)))
+    clear = [name for name in chosen if values[name] is None]
+    return {name: values[name] for name in chosen if values[name] is not None} | ({"clear": clear} if clear else {})
 
 
 def user(stage: Stage, draws: Random) -> Json:

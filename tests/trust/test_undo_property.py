@@ -43,8 +43,9 @@ async def make(stage: Stage, move: Move, seed: int) -> str:
         assert len(answer["undo_note"]) > 20
         return "for good"
     undo = answer["undo"]
-    back = await confirmed(stage.client, undo["tool"], **undo["arguments"])
-    assert back["status"] == "done", back
+    for one in undo if isinstance(undo, list) else [undo]:
+        back = await confirmed(stage.client, one["tool"], **one["arguments"])
+        assert back["status"] == "done", back
     left = stage.snapshot()
     if move.leaves == "dropped":
         forgive_dropped(before, left, answer)
