@@ -6,13 +6,11 @@ block carry the same object (some clients show a model only the one, some only t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from pp_mcp.models import Assignment, ContentItem, Enrollment, Group, Page, User
-from pp_mcp.text import listed, plural, quoted, word
+from pp_mcp.text import quoted
 
 Json = dict[str, Any]
 
@@ -104,7 +102,7 @@ class Outcome(BaseModel):
 
 
 class ManyAnswer(WriteAnswer):
-    """What a call that writes many things did to them: counts, and each item that failed or has no known end."""
+    """What a call that writes many things did to them: counts, and each item that failed or has an unknown outcome."""
 
     succeeded: int | None = None
     unchanged: int | None = None
@@ -129,10 +127,6 @@ class ErrorAnswer(BaseModel):
     """After a lost answer: the call that shows whether the write happened."""
 
 
-Detail = str
-RowT = TypeVar("RowT", bound=Row)
-
-
 class Part(BaseModel):
     """A thing inside a row: its name, and what else the API sent in `full`."""
 
@@ -142,7 +136,7 @@ class Part(BaseModel):
 
 
 class PersonPart(Part):
-    """A person inside a row; the e-mail is good as a `user` argument."""
+    """A person inside a row; the e-mail can be given as a `user` argument."""
 
     email: str | None = None
 
@@ -154,7 +148,7 @@ class UserRow(Row):
     email: str | None = None
     role: str | None = None
     is_active: bool | None = None
-    manager: PersonPart | None = None
+    manager: Part | None = None
 
 
 class GroupRow(Row):
@@ -166,7 +160,7 @@ class GroupRow(Row):
 
 
 class ContentRow(Row):
-    """A content item; `is_archived` and `is_hidden` stand in a concise row only where they are true."""
+    """A content item."""
 
     name: str | None = None
     content_type: str | None = None
@@ -199,149 +193,34 @@ class EnrollmentRow(Row):
     checkin_datetime: str | None = None
 
 
+_ONLY_WHERE_TRUE = frozenset({"is_archived", "is_hidden", "is_overdue"})
+"""Fields that a concise row leaves out where they are false."""
+
+
 def full(row: type[RowT], thing: BaseModel) -> RowT:
     """The row with every field the API sent, as it sent it."""
     return row.model_validate(thing.model_dump(mode="json", exclude_unset=True))
 
 
-def _concise(row: type[RowT], **fields: Any) -> RowT:
-    return row.model_validate({name: value for name, value in fields.items() if value is not None})
+def concise(row: type[RowT], thing: BaseModel) -> RowT:
+    """The row with the fields that its class declares, as far as the API sent them; of `modified` the day."""
+    return row.model_validate(_declared(row, thing))
 
 
-def user_row(user: User, detail: Detail = "concise") -> UserRow:
-    """A person as a row."""
-    if detail == "full":
-        return full(UserRow, user)
-    return _concise(
-        UserRow,
-        public_id=user.public_id,
-        name=user.name,
-        email=user.email,
-        role=user.role,
-        is_active=user.is_active,
-        manager={"name": user.manager.name} if user.manager else None,
-    )
-
-
-def group_row(group: Group, detail: Detail = "concise") -> GroupRow:
-    """A group as a row."""
-    if detail == "full":
-        return full(GroupRow, group)
-    return _concise(
-        GroupRow, public_id=group.public_id, name=group.name, source=group.source, member_count=group.member_count
-    )
-
-
-def content_row(item: ContentItem, detail: Detail = "concise") -> ContentRow:
-    """A content item as a row."""
-    if detail == "full":
-        return full(ContentRow, item)
-    return _concise(
-        ContentRow,
-        public_id=item.public_id,
-        name=item.name,
-        content_type=item.content_type,
-        is_archived=item.is_archived or None,
-        is_hidden=item.is_hidden or None,
-        total_assignments=item.total_assignments,
-        completed_assignments_count=item.completed_assignments_count,
-        avg_feedback_rating=item.avg_feedback_rating,
-        modified=(item.modified or "")[:10] or None,
-    )
-
-
-def assignment_row(assignment: Assignment, detail: Detail = "concise") -> AssignmentRow:
-    """An assignment as a row."""
-    if detail == "full":
-        return full(AssignmentRow, assignment)
-    return _concise(
-        AssignmentRow,
-        public_id=assignment.public_id,
-        user={"name": assignment.user.name, "email": assignment.user.email},
-        content_item={"name": assignment.content_item.name},
-        state=assignment.state,
-        due_date=assignment.due_date,
-        is_overdue=assignment.is_overdue or None,
-        completed_datetime=assignment.completed_datetime,
-    )
-
-
-def enrollment_row(enrollment: Enrollment, detail: Detail = "concise") -> EnrollmentRow:
-    """An enrollment as a row."""
-    if detail == "full":
-        return full(EnrollmentRow, enrollment)
-    return _concise(
-        EnrollmentRow,
-        public_id=enrollment.public_id,
-        user={"name": enrollment.user.name, "email": enrollment.user.email},
-        event={"name": enrollment.event.name},
-        status=enrollment.status,
-        attendance_method=enrollment.attendance_method,
-        checkin_datetime=enrollment.checkin_datetime,
-    )
-
-
-ThingT = TypeVar("ThingT")
-
-
-def list_answer(
-    page: Page[ThingT],
-    row: Callable[[ThingT], RowT],
-    *,
-    one: str,
-    many: str,
-    scope: str = "",
-    stands_out: Sequence[str] = (),
-    narrow: str = "",
-) -> ListAnswer[Any]:
-    """The answer for one page. `scope` follows the noun (" of the group “Platform”"); `narrow` names other filters."""
-    total, pages = page.total_count, page.total_pages
-    first = (page.page - 1) * page.page_size + 1
-    last = first + len(page.items) - 1
-    next_page = page.page + 1 if page.items and page.page < pages else None
-    if total == 0:
-        summary = f"No {many}{scope} match."
-        if narrow:
-            summary += f" Try fewer filters or other ones: {narrow}."
-    elif not page.items:
-        summary = (
-            f"Page {page.page:,} is past the last one: {plural(total, one, many)}{scope} on {plural(pages, 'page')}."
-        )
-    elif last - first + 1 >= total:
-        summary = f"{plural(total, one, many)}{scope}."
-    else:
-        summary = (
-            f"{many[:1].upper()}{many[1:]} {first:,}-{last:,} of {total:,}{scope} (page {page.page:,} of {pages:,})."
-        )
-    noted = [fact for fact in stands_out if fact]
-    if page.items and noted:
-        summary += f" {'On this page' if total > len(page.items) else 'Among them'}: {listed(noted, 6)}."
-    if next_page is not None:
-        summary += f" Go on with page={next_page}" + (f" or narrow by {narrow}." if narrow else ".")
-    return ListAnswer[RowT](
-        summary=summary,
-        total_count=total,
-        page=page.page,
-        page_size=page.page_size,
-        next_page=next_page,
-        items=[row(thing) for thing in page.items],
-    )
+def _declared(row: type[BaseModel], thing: BaseModel) -> Json:
+    fields: Json = {}
+    for name, declared in row.model_fields.items():
+        value = getattr(thing, name)
+        if isinstance(value, BaseModel):
+            (part,) = (one for one in get_args(declared.annotation) if one is not type(None))
+            value = _declared(part, value)
+        elif name == "modified":
+            value = (value or "")[:10] or None
+        if value is not None and not (value is False and name in _ONLY_WHERE_TRUE):
+            fields[name] = value
+    return fields
 
 
 def scope_of(**parts: str | None) -> str:
     """What a list was narrowed to, after its noun: `scope_of(of="Security 101")` is ` of “Security 101”`."""
-    return "".join(f" {word.replace('_', ' ').strip()} {quoted(name)}" for word, name in parts.items() if name)
-
-
-def counted(count: int, words: str) -> str:
-    """`14 overdue`, or nothing where there is none."""
-    return f"{count:,} {words}" if count else ""
-
-
-def tally(values: Sequence[str | None]) -> str:
-    """`12 completed, 3 dropped`: how often each value stands, most frequent first."""
-    counts: dict[str, int] = {}
-    for value in values:
-        counts[value or "none"] = counts.get(value or "none", 0) + 1
-    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    return listed([f"{count:,} {word(value)}" for value, count in ordered], 6)
+    return "".join(f" {words.replace('_', ' ').strip()} {quoted(name)}" for words, name in parts.items() if name)

@@ -1,16 +1,16 @@
 """What can go wrong, as one tree.
 
 PlusPlusError                    .message
-├─ InvalidArgument               a caller's argument is wrong; nothing was sent
+├─ InvalidArgument               an argument is wrong; nothing was sent
 │  └─ UnclearReference           a name or e-mail matches nothing, or several things; nothing was sent
 ├─ Refused                       a setting or limit of this server forbids it; nothing was sent
-├─ ApiError                      the API answered, with an error
+├─ ApiError                      the API answered with an error
 │  ├─ Unauthenticated            401: token missing, unknown, revoked or of another tenant
 │  ├─ Forbidden                  403: the person behind the token lacks the permission
 │  ├─ NotFound                   404
-│  ├─ Conflict                   409: the state does not allow it, an ordinary outcome
+│  ├─ Conflict                   409: the current state does not allow it, an ordinary outcome
 │  ├─ Rejected                   400, 422: the API finds the values wrong
-│  ├─ RateLimited                429, or the same foreseen from the rate headers; nothing happened
+│  ├─ RateLimited                429, or foreseen from the rate headers; nothing happened
 │  ├─ ServerFailure              5xx
 │  └─ UnexpectedAnswer           an answer that cannot be read, a redirect, any other status
 ├─ NotReached                    connecting failed; nothing was sent
@@ -34,8 +34,7 @@ MOST_FIELD_ERRORS = 50
 """How many fields, and complaints for each, are taken over from an API error."""
 
 LONGEST_WAIT = 86_400.0
-"""Seconds; a header asking for more than a day is taken for nonsense (an epoch, usually)."""
-
+"""Seconds; a header that asks for more than a day is ignored (it usually holds an epoch)."""
 
 FieldErrors = Mapping[str, Sequence[str]]
 """What is wrong, by the name of the argument or field."""
@@ -50,11 +49,17 @@ class PlusPlusError(Exception):
 
 
 class InvalidArgument(PlusPlusError):
-    """A caller's argument is wrong. `field_errors` maps an argument's name to what is wrong with it."""
+    """An argument is wrong. `field_errors` maps an argument's name to what is wrong with it."""
 
     def __init__(self, message: str, *, field_errors: FieldErrors | None = None) -> None:
         super().__init__(message)
         self.field_errors = _copied(field_errors)
+
+    @staticmethod
+    def naming(wrong: Mapping[str, str]) -> "InvalidArgument":
+        """The error for arguments by name; each value completes a sentence: `{"page": "must be from 1 to 100"}`."""
+        said = "; ".join(f"{name} {what}" for name, what in wrong.items())
+        return InvalidArgument(f"{said}.", field_errors={name: [what] for name, what in wrong.items()})
 
 
 class UnclearReference(InvalidArgument):
@@ -105,11 +110,11 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """404: no such thing, or no such path on this tenant."""
+    """404: it does not exist, or the path differs on this tenant."""
 
 
 class Conflict(ApiError):
-    """409: the state does not allow it, such as completing what is completed."""
+    """409: the current state does not allow it, such as completing what is completed."""
 
 
 class Rejected(ApiError):
@@ -117,7 +122,7 @@ class Rejected(ApiError):
 
 
 class RateLimited(ApiError):
-    """Nothing happened; the same may be sent again in `retry_after` seconds."""
+    """Nothing happened; the same request may be sent again in `retry_after` seconds."""
 
     def __init__(self, message: str, *, retry_after: float, **rest: Any) -> None:
         super().__init__(message, **rest)
@@ -133,7 +138,7 @@ class ServerFailure(ApiError):
 
 
 class UnexpectedAnswer(ApiError):
-    """The answer is none the API documents; `detail` says in plain words what was wrong, never what the body held."""
+    """The API documents no such answer; `detail` says in plain words what was wrong, never what the body held."""
 
     def __init__(self, message: str, *, detail: str, **rest: Any) -> None:
         super().__init__(message, **rest)
@@ -141,7 +146,7 @@ class UnexpectedAnswer(ApiError):
 
 
 class NotReached(PlusPlusError):
-    """Connecting failed. `detail` is a short class of reasons such as "connection refused"; never an address."""
+    """Connecting failed. `detail` is a short reason such as "connection refused"; never an address."""
 
     def __init__(self, detail: str, *, operation: str = "", method: str = "") -> None:
         super().__init__(f"PlusPlus could not be reached: {detail}. Nothing was sent.")
@@ -155,7 +160,7 @@ class AnswerLost(PlusPlusError):
     """
 
     def __init__(self, detail: str, *, operation: str, method: str, is_write: bool, status: int | None = None) -> None:
-        outcome = " The change may have happened or not: look before repeating it." if is_write else ""
+        outcome = " The change may have happened or not: check before repeating it." if is_write else ""
         super().__init__(f"The answer to {operation} was lost: {detail}.{outcome}")
         self.detail, self.operation, self.method = detail, operation, method
         self.is_write, self.status = is_write, status
@@ -163,8 +168,6 @@ class AnswerLost(PlusPlusError):
 
 class OutOfTime(PlusPlusError):
     """The call's time budget of `seconds` ran out. No write is pending: one that was sent ends as AnswerLost."""
-
-    is_write_pending = False
 
     def __init__(self, message: str | None = None, *, seconds: float) -> None:
         super().__init__(message or f"The time budget of {seconds:g} seconds for one call ran out.")
@@ -175,9 +178,9 @@ _BY_STATUS: dict[int, tuple[type[ApiError], str, str]] = {
     400: (Rejected, "rejected", "PlusPlus rejected the request."),
     401: (Unauthenticated, "unauthenticated", "PlusPlus did not accept the API token."),
     403: (Forbidden, "forbidden", "The person behind the API token lacks the permission."),
-    404: (NotFound, "not_found", "PlusPlus found nothing there."),
-    409: (Conflict, "conflict", "The present state does not allow it."),
-    422: (Rejected, "validation_error", "PlusPlus found values wrong."),
+    404: (NotFound, "not_found", "Not found in PlusPlus."),
+    409: (Conflict, "conflict", "The current state does not allow it."),
+    422: (Rejected, "validation_error", "PlusPlus rejected some values."),
 }
 
 
@@ -185,7 +188,8 @@ def error_from_answer(status: int, headers: Mapping[str, str], body: object, ope
     """The exception for an HTTP answer that is an error.
 
     `body` is the raw bytes or what JSON parsing made of them; `headers` may be in any case. Reads the documented
-    envelope, and the `detail` forms of Django Ninja (inferred) in its place. Never raises.
+    envelope, and instead of it the `detail` forms of Django Ninja (inferred). A RateLimited without a figure has a
+    `retry_after` of 0. Never raises.
     """
     names = {name.lower(): value for name, value in headers.items()}
     code, message, request_id, field_errors = _facts(body)
@@ -193,21 +197,21 @@ def error_from_answer(status: int, headers: Mapping[str, str], body: object, ope
     known: dict[str, Any] = {"status": status, "operation": operation, "method": method}
     known |= {"request_id": request_id, "field_errors": field_errors}
     if status == 429:
-        told, text = wait_told(names), message or "PlusPlus limits the rate of requests."
-        return RateLimited(text, retry_after=1.0 if told is None else told, code=code or "rate_limited", **known)
+        text = message or "PlusPlus limits the rate of requests."
+        return RateLimited(text, retry_after=wait_told(names) or 0.0, code=code or "rate_limited", **known)
     if 500 <= status <= 599:
         text = message or f"PlusPlus failed with status {status}."
         return ServerFailure(text, maybe_applied=method != "GET", code=code or "server_error", **known)
     if status in _BY_STATUS:
         kind, usual_code, usual_text = _BY_STATUS[status]
         if status == 404 and not message:
-            usual_text += " Its answer is not the usual error: the path may be another on this tenant (see PP_ROUTES)."
+            usual_text += " This is not PlusPlus's usual error: the path may differ on this tenant (see PP_ROUTES)."
         return kind(message or usual_text, code=code or usual_code, **known)
-    detail = "the API documents no such status"
+    detail = "the API does not document this status"
     if 300 <= status <= 399:
         detail = "a redirect to another address. Check PP_BASE_URL"
     elif status == 405:
-        detail = "the path does not take this method. It may be another on this tenant (see PP_ROUTES)"
+        detail = "the path does not take this method. It may differ on this tenant (see PP_ROUTES)"
     text = f"PlusPlus answered {operation} with status {status}: {detail}" + (f" ({message})" if message else "")
     return UnexpectedAnswer(text, detail=detail, code=code or "unexpected", **known)
 
@@ -215,7 +219,7 @@ def error_from_answer(status: int, headers: Mapping[str, str], body: object, ope
 def wait_told(headers: Mapping[str, str]) -> float | None:
     """Seconds an answer asks to wait: Retry-After (seconds or HTTP date), else X-RateLimit-Reset (seconds until then).
 
-    None where neither is there or makes sense. A date is measured against the answer's own Date, else against now.
+    None where neither makes sense. A date is measured against the answer's own Date, else against now.
     """
     names = {name.lower(): value for name, value in headers.items()}
     seconds = seconds_in(given := names.get("retry-after", ""))
@@ -226,7 +230,7 @@ def wait_told(headers: Mapping[str, str]) -> float | None:
 
 
 def seconds_in(text: str) -> float | None:
-    """The seconds a header states; None for what is no number, negative or more than a day."""
+    """The seconds a header states; None for anything that is not a number from 0 to a day."""
     try:
         seconds = float(text)
     except ValueError:
@@ -235,7 +239,7 @@ def seconds_in(text: str) -> float | None:
 
 
 def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Text of the API made fit to show: control characters become spaces, at most `limit` characters."""
+    """Text from the API, fit to show: control characters become spaces, at most `limit` characters."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text[: limit * 4]).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
@@ -253,36 +257,32 @@ def _date_in(text: str) -> datetime | None:
 
 
 def _facts(body: object) -> tuple[str, str, str | None, dict[str, list[str]]]:
+    """Code, message, request id and field errors."""
     if isinstance(body, bytes):
         try:
             body = cast(object, json.loads(body))
         except (ValueError, RecursionError):
             body = None
-    if not isinstance(body, dict):
-        return "", "", None, {}
-    answer = cast(dict[str, object], body)
-    error = answer.get("error")
-    if isinstance(error, str):
-        return "", clean(error), None, {}
+    answer = cast(dict[str, object], body) if isinstance(body, dict) else {}
+    error, detail = answer.get("error"), answer.get("detail")
     if isinstance(error, dict):
         inner = cast(dict[str, object], error)
-        code, request_id = clean(_text(inner.get("code")), 100), clean(_text(inner.get("request_id")), 200)
-        return code, clean(_text(inner.get("message"))), request_id or None, _field_errors(inner.get("field_errors"))
-    detail = answer.get("detail")
-    if isinstance(detail, list):
+        code, request_id = _text(inner.get("code"), 100), _text(inner.get("request_id"), 200)
+        return code, _text(inner.get("message")), request_id or None, _field_errors(inner.get("field_errors"))
+    if isinstance(detail, list) and not isinstance(error, str):
         return "", "", None, _located(cast(list[object], detail))
-    return "", clean(_text(detail or answer.get("message"))), None, {}
+    said = error if isinstance(error, str) else cast(object, detail or answer.get("message"))
+    return "", _text(said), None, {}
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _text(value: object, limit: int = MESSAGE_LIMIT) -> str:
+    return clean(value, limit) if isinstance(value, str) else ""
 
 
 def _field_errors(value: object) -> dict[str, list[str]]:
-    if not isinstance(value, dict):
-        return {}
     found: dict[str, list[str]] = {}
-    for name, what in list(cast(dict[str, object], value).items())[:MOST_FIELD_ERRORS]:
+    fields = cast(dict[str, object], value) if isinstance(value, dict) else {}
+    for name, what in list(fields.items())[:MOST_FIELD_ERRORS]:
         lines = cast(list[object], what)[:MOST_FIELD_ERRORS] if isinstance(what, list) else [what]
         found[clean(name, 100)] = [clean(line) for line in lines if isinstance(line, str)]
     return found
@@ -290,10 +290,9 @@ def _field_errors(value: object) -> dict[str, list[str]]:
 
 def _located(items: list[object]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    facts = [cast(dict[str, object], item) for item in items[:MOST_FIELD_ERRORS] if isinstance(item, dict)]
-    for fact in facts:
+    for fact in (cast(dict[str, object], item) for item in items[:MOST_FIELD_ERRORS] if isinstance(item, dict)):
         where = fact.get("loc")
         steps = [str(step) for step in cast(list[object], where)] if isinstance(where, list) else []
         name = ".".join(step for step in steps if step not in ("body", "query", "path", "payload", "data"))
-        found.setdefault(clean(name, 100) or "request", []).append(clean(_text(fact.get("msg"))) or "is wrong")
+        found.setdefault(clean(name, 100) or "request", []).append(_text(fact.get("msg")) or "is wrong")
     return found

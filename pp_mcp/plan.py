@@ -7,12 +7,18 @@ without something to preview, and a preview cannot differ from what is then done
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from operator import eq
+from typing import Any, TypeVar
 
-from pp_mcp.answers import Json, Named, Outcome, ToolCall
+from pp_mcp.answers import Named, Outcome, ToolCall
+from pp_mcp.api import Api
+from pp_mcp.models import Assignment, ContentItem, Group, User
 from pp_mcp.text import listed, neutralise, quoted, word
+
+MadeT = TypeVar("MadeT", bound=User | Group | ContentItem)
+ThingT = TypeVar("ThingT", bound=User | Group | ContentItem | Assignment)
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Done:
     outcomes: list[Outcome] | None = None
     """For a call that writes many: one outcome for each item."""
     not_sent: int = 0
-    """Items that were not begun, because the call had to stop."""
+    """Items that were not started because the call had to stop."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Plan:
     """What a write would do.
 
     `state` is what the preview shows of the target, in a form that compares: a confirm token is bound to it, so that a
-    target that changed after the preview is previewed anew.
+    target that changed after the preview is previewed again.
     """
 
     target: Named
@@ -54,7 +60,7 @@ class Plan:
     reach: int = 1
     """How many people or things would change, at most."""
     touches: tuple[str, ...] = ()
-    """Ids of things, besides those the arguments name, that it shows or changes; other writes to them are kept off."""
+    """Ids of things, besides those the arguments name, that it shows or changes; other writes to them wait."""
     check: ToolCall | None = None
     """The call that shows, after a lost answer, whether the write happened."""
 
@@ -64,89 +70,131 @@ class ManyPlan(Plan):
     """A plan over many things: its answer lists an outcome for each that failed, and counts the rest."""
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """`{field: [before, after]}` for each field asked for that differs now, as read back."""
-    return {name: [before.get(name), after.get(name)] for name in asked if before.get(name) != after.get(name)}
-
-
-def not_applied(after: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """The fields that were asked for and do not have the value asked for."""
-    return [name for name, wanted in asked.items() if after.get(name) != wanted]
-
-
 def left_out(names: list[str]) -> str:
-    """The sentence that names what was asked for and did not take effect; nothing where everything did."""
-    return f" The API answered without taking over {listed(names, 8)}." if names else ""
+    """The sentence that names what was asked for and did not take effect; empty where everything did."""
+    return f" PlusPlus accepted the request but did not set {listed(names, 8)}." if names else ""
+
+
+def call_of(tool: str, reference: str, public_id: str | None) -> ToolCall:
+    """A call whose only argument is one thing's id."""
+    return ToolCall(tool=tool, arguments={reference: public_id})
+
+
+def create_plan(
+    api: Api,
+    tool: str,
+    model: type[MadeT],
+    body: Mapping[str, Any],
+    *,
+    target: Named,
+    comparable: Callable[[MadeT], Mapping[str, Any]],
+    created: Callable[[MadeT], str],
+    check: ToolCall,
+    summary: str | None = None,
+    names: Mapping[str, str] | None = None,
+    undo: Callable[[MadeT], ToolCall] | None = None,
+    undo_note: str,
+) -> Plan:
+    """The plan of a call that makes one thing. `comparable` gives the new thing's fields as `body` writes them,
+    `created` the sentence about it, `names` what ids in them are shown as."""
+
+    async def apply() -> Done:
+        record = (await api.write(tool, model, body)).value
+        after = comparable(record)
+        missed = [name for name, value in body.items() if after.get(name) != value]
+        return Done(
+            summary=created(record) + left_out(missed),
+            target=Named(kind=target.kind, public_id=record.public_id, name=record.name),
+            changes={name: [None, _shown(value, names)] for name, value in after.items() if value is not None},
+            not_applied=missed,
+            undo=undo(record) if undo else None,
+            undo_note=undo_note,
+        )
+
+    label = f"{word(target.kind)} {quoted(target.name or '')}"
+    return Plan(target=target, summary=summary or f"Create the {label}.", apply=apply, check=check)
 
 
 def update_plan(
+    api: Api,
+    tool: str,
+    model: type[ThingT],
+    thing: ThingT,
+    asked: Mapping[str, Any],
     *,
     target: Named,
-    tool: str,
-    reference: str,
-    before: Mapping[str, Any],
-    asked: Mapping[str, Any],
-    send: Callable[[], Awaitable[Mapping[str, Any]]],
-    check: ToolCall,
-    shown: Callable[[str, Any], Any] = lambda _name, value: value,
-    argument: Callable[[str, Any], Any] = lambda _name, value: value,
-    effects: list[str] | None = None,
+    comparable: Callable[[ThingT], Mapping[str, Any]],
+    same: Callable[[Any, Any], bool] = eq,
+    names: Callable[[ThingT], Mapping[str, str]] = lambda _: {},
+    new_names: Mapping[str, str] | None = None,
+    effects: Sequence[str] = (),
     confirm: bool = False,
     clears: frozenset[str] = frozenset(),
 ) -> Plan:
     """The plan of a call that sets fields of one thing: only what differs is sent, read back and undone.
 
-    `before` and what `send` answers are the thing's fields in comparable form; `asked` is what they shall be. `shown`
-    turns a comparable value into what `changes` names, `argument` into what `tool` takes for it in the undo. `clears`
-    names the fields that `tool` sets to nothing when it is given null; the others cannot be set back to nothing.
+    `comparable` gives the thing's fields as the request writes them, `asked` is what they shall be, and `same` says
+    whether two values of a field mean the same. `names` and `new_names` are what ids in them are shown as. `clears`
+    names the fields that `tool` sets to nothing when it is given null; the others cannot be set back to nothing. The
+    reference argument of an update tool has the name of the thing, as its `get_` tool does.
     """
-    wanted = {name: value for name, value in asked.items() if before.get(name) != value}
+    before = comparable(thing)
+    wanted = {name: value for name, value in asked.items() if not same(before.get(name), value)}
+    reference = tool.removeprefix("update_")
     label = f"{word(target.kind).replace('_', ' ')} {quoted(target.name or target.public_id or '')}"
+    known = {**names(thing), **(new_names or {})}
 
     async def apply() -> Done:
-        after = await send()
-        changes = compare(before, after, wanted)
-        failed = not_applied(after, wanted)
-        former = {name: old for name, (old, _new) in changes.items() if old is not None or name in clears}
-        reverse = {name: argument(name, old) for name, old in former.items()}
-        undo = ToolCall(tool=tool, arguments={reference: target.public_id, **reverse}) if reverse else None
+        written = (await api.write(tool, model, wanted, public_id=target.public_id)).value
+        after = comparable(written)
+        known.update(names(written))
+        changes = [name for name in wanted if not same(before.get(name), after.get(name))]
+        failed = [name for name, value in wanted.items() if not same(after.get(name), value)]
+        former = {name: before.get(name) for name in changes if before.get(name) is not None or name in clears}
+        undo = ToolCall(tool=tool, arguments={reference: target.public_id, **former}) if former else None
         done = [name for name in changes if name not in failed]
         summary = f"Changed {listed(done, 8)} of the {label}." if done else f"Nothing of the {label} changed."
-        summary += left_out(failed)
         return Done(
-            summary=summary,
-            changes={name: [shown(name, old), shown(name, new)] for name, (old, new) in changes.items()},
+            summary=summary + left_out(failed),
+            changes={name: [_shown(before.get(name), known), _shown(after.get(name), known)] for name in changes},
             not_applied=failed,
             undo=undo,
             undo_note=_undo_note(former, [name for name in changes if name not in former]),
         )
 
-    words = [f"{name}: {_said(shown(name, before.get(name)))} → {_said(shown(name, wanted[name]))}" for name in wanted]
+    words = [
+        f"{name}: {_said(_shown(before.get(name), known))} → {_said(_shown(value, known))}"
+        for name, value in wanted.items()
+    ]
     return Plan(
         target=target,
         summary=f"Change {listed(list(wanted), 8)} of the {label}.",
         apply=apply,
         state={name: before.get(name) for name in sorted({*before, *wanted})},
-        effects=words + (effects or []),
+        effects=[*words, *effects],
         confirm=confirm,
-        unchanged=None
-        if wanted
-        else f"{listed(list(asked), 8)} of the {label} {'is' if len(asked) == 1 else 'are'} as asked for already.",
-        check=check,
+        unchanged=None if wanted else f"The {label} already has the requested {listed(list(asked), 8)}.",
+        check=call_of(f"get_{reference}", reference, target.public_id),
     )
 
 
 def _undo_note(former: Mapping[str, Any], unset: list[str]) -> str | None:
-    """What the undo cannot set back as it was; None where it can set back all."""
+    """What the undo cannot set back as it was; None where it can set back everything."""
     notes: list[str] = []
     hidden = [name for name, old in former.items() if isinstance(old, str) and neutralise(old).strip() != old]
     if hidden:
         notes.append(
-            f"The former {listed(hidden)} held hidden characters or outer spaces: the undo sets it without them."
+            f"The old {listed(hidden)} had hidden characters or spaces around it; the undo sets it without them."
         )
     if unset:
-        notes.append(f"The API did not say what {listed(unset)} was before, so that cannot be set back.")
+        notes.append(f"PlusPlus did not say what {listed(unset)} was before, so that cannot be set back.")
     return " ".join(notes) or None
+
+
+def _shown(value: Any, names: Mapping[str, str] | None) -> Any:
+    if isinstance(value, list):
+        return [_shown(one, names) for one in value]  # pyright: ignore[reportUnknownVariableType]
+    return names.get(value, value) if names and isinstance(value, str) else value
 
 
 def _said(value: Any) -> str:
@@ -157,6 +205,3 @@ def _said(value: Any) -> str:
     if isinstance(value, list):
         return listed([_said(one) for one in value], 8) or "none"  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return quoted(neutralise(str(value)))
-
-
-__all__ = ["Done", "Json", "ManyPlan", "Plan", "compare", "left_out", "not_applied", "update_plan"]

@@ -87,7 +87,12 @@ def person(name: str, email: str | None = None) -> str:
 
 def plural(count: int, one: str, many: str | None = None) -> str:
     """`1 person`, `2 people`, `1,204 people`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one if count == 1 else many or plural_of(one)}"
+
+
+def plural_of(noun: str) -> str:
+    """`people` for `person`, else the noun with an s."""
+    return "people" if noun == "person" else f"{noun}s"
 
 
 def share(part: int, whole: int) -> str:

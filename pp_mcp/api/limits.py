@@ -1,22 +1,15 @@
 """The rate budget that all calls of the process share."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import anyio
 
 from pp_mcp.errors import RateLimited, seconds_in
 
 
-class Clock(Protocol):
-    """Monotonic seconds, and waiting for some."""
+class Clock:
+    """Seconds of the running event loop's clock, and waiting for some. Tests put their own in its place."""
 
-    def now(self) -> float: ...
-
-    async def sleep(self, seconds: float) -> None: ...
-
-
-class _SystemClock:
     def now(self) -> float:
         return anyio.current_time()
 
@@ -24,8 +17,7 @@ class _SystemClock:
         await anyio.sleep(seconds)
 
 
-SYSTEM_CLOCK: Clock = _SystemClock()
-"""The running event loop's clock."""
+SYSTEM_CLOCK = Clock()
 
 
 class RateBudget:

@@ -1,16 +1,16 @@
-"""When a request is sent again: the policy, as pure functions.
+"""Sending a request: once, again, or not at all.
 
-fault                                       | GET | PUT, DELETE, assign, bulk (un)archive | other writes
+What went wrong                             | GET | PUT, DELETE, assign, bulk (un)archive | other writes
 --------------------------------------------|-----|---------------------------------------|-------------
 429: nothing happened                       | yes | yes                                   | yes
 connecting failed, no free connection       | yes | yes                                   | yes
 5xx, broken connection, timeout, unreadable | yes | yes                                   | never
-other answers                               | no  | no                                    | no
+any other answer                            | no  | no                                    | no
 
-429 is repeated as long as the call's time budget allows the wait, everything else up to ATTEMPTS times.
+"Yes" means that it is sent again: after a 429 as long as the call's time budget covers the wait, otherwise up to
+ATTEMPTS times.
 """
 
-import errno
 import json
 import logging
 import random
@@ -42,102 +42,106 @@ from pp_mcp.errors import (
     UnexpectedAnswer,
     clean,
     error_from_answer,
-    wait_told,
 )
 
+T = TypeVar("T")
+
+log = logging.getLogger("pp_mcp.api")
+
 ATTEMPTS = 3
+LONGEST_PAUSE = 30.0  # seconds
+LONGEST_CONNECT = 10.0  # seconds; the call's budget then allows another try
+LARGEST_BODY = 32 * 1024 * 1024  # bytes, after decompression
+KEPT_REQUEST_IDS = 1000
 
 UNREADABLE = "unreadable"
-"""Code of an UnexpectedAnswer with a 2xx status whose body may be readable next time."""
+"""Code of an UnexpectedAnswer that may be readable when asked for again."""
 
-LONGEST_PAUSE = 30.0
-"""Seconds."""
+NOTHING_HAPPENED = (NotReached, RateLimited)
+"""Errors after which the request certainly had no effect and may soon succeed."""
+
+SETTLING = (NotFound, Conflict, Rejected, ServerFailure, AnswerLost)
+"""Errors that, in answer to a repeated write, are reported instead of the failure that caused the repeat.
+
+An answer about the target shows what became of it; another failure is as good as the first. An answer about the token
+or the rate, or a failure to connect, says nothing about the first attempt.
+"""
 
 
 def may_repeat(route: Route, error: PlusPlusError) -> bool:
     """Whether the operation may be sent again after `error`."""
-    return nothing_happened(error) or (route.repeatable and is_passing(error))
-
-
-def nothing_happened(error: PlusPlusError) -> bool:
-    """Whether the request surely had no effect and may soon succeed."""
-    return isinstance(error, NotReached | RateLimited)
-
-
-def is_passing(error: PlusPlusError) -> bool:
-    """Whether the fault lies in transport or server, so that the same request may succeed when sent again."""
     unreadable = isinstance(error, UnexpectedAnswer) and error.status <= 299 and error.code == UNREADABLE
-    return unreadable or isinstance(error, AnswerLost | ServerFailure)
-
-
-def settles(error: PlusPlusError) -> bool:
-    """Whether `error`, after a repeated write, may be told in place of the fault that made it be repeated.
-
-    An answer about the thing itself tells what became of it, another loss or failure tells as much as the first.
-    One about the token or the rate, or a failure to connect, says nothing of the attempt before.
-    """
-    return isinstance(error, NotFound | Conflict | Rejected | ServerFailure | AnswerLost)
+    passing = unreadable or isinstance(error, AnswerLost | ServerFailure)
+    return isinstance(error, NOTHING_HAPPENED) or (route.repeatable and passing)
 
 
 def pause(attempt: int, chance: Callable[[], float], *, first: float = 0.25) -> float:
-    """Seconds to wait after attempt number `attempt`: doubling from `first`, up to twice that by chance (0 to 1)."""
+    """Seconds to wait after attempt number `attempt`: doubling from `first`, plus up to as much again by chance."""
     return min(LONGEST_PAUSE, first * 2 ** (attempt - 1) * (1 + chance()))
 
 
-LARGEST_BODY = 32 * 1024 * 1024
-"""Bytes, after decompression."""
-
-LONGEST_CONNECT = 10.0
-"""Seconds; a host that does not answer by then may be tried again within the call's budget."""
+class Oversized(ValueError):
+    """An answer larger than LARGEST_BODY."""
 
 
-class Unsent(Exception):
-    """Nothing was sent; the text is a short class of reasons."""
+def json_of(response: httpx2.Response) -> object:
+    """The body of an answer. Raises ValueError that says in plain words why it cannot be read."""
+    body = response.content
+    if len(body) > LARGEST_BODY:
+        raise Oversized(f"it is larger than {LARGEST_BODY // 1024 // 1024} MiB")
+    try:
+        return cast(object, json.loads(body))
+    except (ValueError, RecursionError):
+        start = body[:200].lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html")):
+        raise ValueError("it is a web page instead of JSON. Check PP_BASE_URL")
+    raise ValueError("it is not JSON" if start else "it is empty")
 
 
-class Lost(Exception):
-    """It was sent, and no whole answer came; the text is a short class of reasons."""
+def request_id_of(response: httpx2.Response) -> str | None:
+    """The id support asks for: from the error envelope (documented), else from the header X-Request-Id (inferred)."""
+    if response.status_code >= 400:
+        return error_from_answer(response.status_code, response.headers, response.content, "", "").request_id
+    return clean(response.headers.get("x-request-id", ""), 200) or None
 
 
-class Unreadable(Exception):
-    """An answer came and makes no sense; the text says why in plain words."""
+class Spending:
+    """What one call may spend, and what it has spent. `budget` is in seconds and begins now."""
+
+    def __init__(self, clock: Clock, budget: float) -> None:
+        self._clock = clock
+        self.budget = budget
+        self.deadline = clock.now() + budget
+        self.requests = 0
+        """How many requests were sent, repeated ones included."""
+        self.request_ids: list[str] = []
+        """Ids of the answers so far, oldest first; the last 1,000."""
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left of the budget, never below 0."""
+        return max(0.0, self.deadline - self._clock.now())
+
+    def note(self, response: httpx2.Response | None, *, sent: bool) -> None:
+        """Counts a request that was sent, and keeps the id of its answer."""
+        self.requests += sent
+        if response is not None and (request_id := request_id_of(response)):
+            self.request_ids.append(request_id)
+            del self.request_ids[:-KEPT_REQUEST_IDS]
 
 
 @dataclass(frozen=True)
-class Request:
-    """`content` is JSON. `headers` come on top of those every request has."""
+class Written(Generic[T]):
+    """What a request came to: the value read from its answer, the HTTP status, how often it was sent."""
 
-    method: str
-    path: str
-    query: Mapping[str, str]
-    content: bytes | None
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`headers` have lower-case names; `body` is decompressed, and broken off at LARGEST_BODY if `oversized`."""
-
+    value: T
     status: int
-    headers: Mapping[str, str]
-    body: bytes
-    oversized: bool = False
-
-    def json(self) -> object:
-        """Raises Unreadable."""
-        if self.oversized:
-            raise Unreadable(f"it is larger than {LARGEST_BODY // 1024 // 1024} MiB")
-        try:
-            return cast(object, json.loads(self.body))
-        except (ValueError, RecursionError):
-            start = self.body[:200].lstrip().lower()
-        if start.startswith((b"<!doctype", b"<html")):
-            raise Unreadable("a web page in place of JSON. Check PP_BASE_URL")
-        raise Unreadable("JSON was expected" if start else "it is empty")
+    attempts: int
+    request_id: str | None
 
 
-class Wire:
-    """The connections to one base URL, kept for reuse."""
+class Sender:
+    """Sends the requests of all calls of the process, which share its connections and the rate budget."""
 
     def __init__(
         self,
@@ -145,20 +149,23 @@ class Wire:
         base_url: str,
         token: SecretStr,
         user_agent: str,
-        connections: int,
+        clock: Clock,
+        timeout: float,
+        max_concurrency: int,
         transport: httpx2.AsyncBaseTransport | None,
+        chance: Callable[[], float] | None,
     ) -> None:
         for name in ("httpx2", "httpcore2"):
             # They log whole URLs, and queries hold names and e-mail addresses.
             logging.getLogger(name).setLevel(logging.WARNING)
-        self._base_url = base_url.rstrip("/")
         try:
-            usable = httpx2.URL(self._base_url).is_absolute_url
+            usable = httpx2.URL(base_url).is_absolute_url
         except httpx2.InvalidURL:
             usable = False
         if not usable:
             raise ValueError("base_url must be an absolute http(s) URL")
-        self._client = httpx2.AsyncClient(
+        self.http = httpx2.AsyncClient(
+            base_url=base_url,
             headers={
                 "Authorization": f"Bearer {token.get_secret_value()}",
                 "Accept": "application/json",
@@ -167,97 +174,199 @@ class Wire:
             # A session cookie would be a second identity beside the token.
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
-            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+            limits=httpx2.Limits(max_connections=max_concurrency, max_keepalive_connections=max_concurrency),
             transport=transport,
         )
+        self._timeout = timeout
+        self._limits = RateBudget(clock)
+        self._capacity = anyio.CapacityLimiter(max_concurrency)
+        self._chance = chance or random.random  # not for secrets: only spreads repeated requests
+        self.clock = clock
 
-    async def aclose(self) -> None:
-        await self._client.aclose()
+    async def send(
+        self,
+        operation: str,
+        route: Route,
+        request: httpx2.Request,
+        spending: Spending,
+        read: Callable[[httpx2.Response], T],
+        *,
+        gone: Callable[[httpx2.Response], T] | None = None,
+    ) -> Written[T]:
+        """Sends `request` until `read` makes a value of a 2xx (or 304) answer, or raises ValueError.
 
-    async def send(self, request: Request, seconds: float) -> Answer:
-        """Sends once, for `seconds` at most in all. Raises Unsent, Lost."""
-        sending = _Sending()
+        `gone` makes the value when a *repeated* request is answered with 404: what was to be deleted is deleted.
+        Raises the errors of the tree in `pp_mcp.errors`.
+        """
+        attempts = faults = limited = 0
+        pending: PlusPlusError | None = None
+        while True:
+            try:
+                await self._turn(operation, request, spending)
+            except (OutOfTime, RateLimited) as refused:
+                raise pending or refused from None
+            attempts += 1
+            try:
+                response = await self._attempt(operation, request, spending)
+                lost = gone is not None and pending is not None and response.status_code == 404
+                value = gone(response) if gone and lost else _read(operation, request, response, read)
+                return Written(value, response.status_code, attempts, request_id_of(response))
+            except PlusPlusError as fault:
+                error = fault
+            if isinstance(error, RateLimited):
+                limited, told = limited + 1, error.retry_after
+                # What the API asks for, yet ever longer if it keeps refusing: it may ask for next to nothing.
+                delay = error.retry_after = max(told, pause(limited, self._chance, first=0.05 if told else 1.0))
+                self._limits.block(delay)
+            else:
+                faults += 1
+                delay = pause(faults, self._chance)
+            if not may_repeat(route, error) or faults >= ATTEMPTS or delay >= spending.remaining:
+                if pending is not None and not isinstance(error, SETTLING):
+                    raise pending
+                if isinstance(error, AnswerLost) and not error.is_write and spending.remaining <= 0.05:
+                    raise OutOfTime(seconds=spending.budget)
+                raise error
+            if route.is_write and not isinstance(error, NOTHING_HAPPENED):
+                pending = error
+            if not isinstance(error, RateLimited):
+                await self.clock.sleep(delay)
+
+    async def _turn(self, operation: str, request: httpx2.Request, spending: Spending) -> None:
+        """Waits for a place among the requests under way, which the attempt gives back."""
+        while True:
+            await self._limits.turn(spending.deadline, operation=operation, method=request.method)
+            with anyio.move_on_after(spending.remaining) as scope:
+                await self._capacity.acquire()
+            if scope.cancelled_caught:
+                raise OutOfTime(seconds=spending.budget)
+            # The wait for a place may have used up the rate or the time.
+            if spending.remaining > 0 and self._limits.is_open():
+                return
+            self._capacity.release()
+            if spending.remaining <= 0:
+                raise OutOfTime(seconds=spending.budget)
+
+    async def _attempt(self, operation: str, request: httpx2.Request, spending: Spending) -> httpx2.Response:
+        """Sends once and gives the place back. Raises NotReached, AnswerLost."""
+        method, is_write = request.method, request.method != "GET"
+        outcome: httpx2.Response | NotReached | AnswerLost
+        outcome = AnswerLost("it was cut off", operation=operation, method=method, is_write=is_write)
+        started = self.clock.now()
+        self._limits.depart()
+        try:
+            # A write that has begun is not abandoned halfway: nobody would know what became of it.
+            with anyio.CancelScope(shield=is_write):
+                outcome = await self._exchange(operation, request, min(self._timeout, spending.remaining))
+            await anyio.lowlevel.checkpoint_if_cancelled()
+        except anyio.get_cancelled_exc_class():
+            if is_write:
+                log.warning("the client gave up; the write %s %s %s", method, operation, _ending(outcome))
+            raise
+        finally:
+            self._capacity.release()
+            response = outcome if isinstance(outcome, httpx2.Response) else None
+            # What a 429 says about waiting goes through block(), which heeds Retry-After first.
+            self._limits.arrive(None if response is None or response.status_code == 429 else response.headers)
+            spending.note(response, sent=not isinstance(outcome, NotReached))
+            elapsed = (self.clock.now() - started) * 1000
+            log.debug("%s %s %s, %.0f ms", method, operation, _ending(outcome), elapsed)
+        if isinstance(outcome, httpx2.Response):
+            return outcome
+        raise outcome
+
+    async def _exchange(
+        self, operation: str, request: httpx2.Request, seconds: float
+    ) -> httpx2.Response | NotReached | AnswerLost:
+        """What became of a request that is sent once, within `seconds`."""
+        connecting = complete = False
+        head: httpx2.Response | None = None
+        body = bytearray()
+        reason = ""
+
+        async def trace(event: str, _info: Mapping[str, Any]) -> None:
+            nonlocal connecting
+            if event == "connection.connect_tcp.started":
+                connecting = True
+            elif event.endswith(".send_request_headers.started"):
+                connecting = False
+
+        timeout = httpx2.Timeout(seconds, connect=min(seconds, LONGEST_CONNECT))
+        request.extensions = {"timeout": timeout.as_dict(), "trace": trace}
         # httpx2 bounds each step of a request; the scope bounds the whole of it.
         with anyio.move_on_after(seconds):
             try:
-                return await self._stream(request, sending, seconds)
+                head = await self.http.send(request, stream=True)
+                async with aclosing(head), aclosing(head.aiter_bytes()) as chunks:
+                    async for chunk in chunks:
+                        body += chunk
+                        if len(body) > LARGEST_BODY:
+                            break
+                complete = True
+            except httpx2.DecodingError:
+                body.clear()
+                complete = True
             except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, httpx2.CookieConflict) as fault:
-                if sending.settled():
-                    return sending.answer()
-                if _was_unsent(fault):
-                    raise Unsent(reason_of(fault)) from None
-                raise Lost(reason_of(fault)) from None
-        if sending.settled():
-            return sending.answer()
-        if sending.connecting:
-            raise Unsent("connecting timed out")
-        raise Lost(f"no answer in {seconds:.3g} seconds")
-
-    async def _stream(self, request: Request, sending: "_Sending", seconds: float) -> Answer:
-        built = self._client.build_request(
-            request.method,
-            self._base_url + request.path,
-            params=dict(request.query) or None,
-            content=request.content,
-            headers={**request.headers, **({"Content-Type": "application/json"} if request.content else {})},
-            timeout=httpx2.Timeout(seconds, connect=min(seconds, LONGEST_CONNECT)),
-            extensions={"trace": sending.trace},
-        )
-        response = await self._client.send(built, stream=True)
-        try:
-            sending.status = response.status_code
-            sending.headers = {name.lower(): value for name, value in response.headers.items()}
-            async with aclosing(response.aiter_bytes()) as chunks:
-                async for chunk in chunks:
-                    sending.body += chunk
-                    if len(sending.body) > LARGEST_BODY:
-                        sending.oversized = True
-                        break
-        except httpx2.DecodingError:
-            sending.body.clear()
-        finally:
-            await response.aclose()
-        return sending.answer()
+                reason, connecting = reason_of(fault), isinstance(fault, UNSENT)
+        # An error status says all that matters, even if the rest of the answer broke off.
+        if head is not None and (complete or head.status_code >= 400):
+            return _whole(head, body)
+        if connecting:
+            return NotReached(reason or "connecting timed out", operation=operation, method=request.method)
+        reason = reason or f"no answer in {seconds:.3g} seconds"
+        return AnswerLost(reason, operation=operation, method=request.method, is_write=request.method != "GET")
 
 
-class _Sending:
-    """How far one request has come, which decides what its failure means."""
-
-    def __init__(self) -> None:
-        self.connecting = False
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.body = bytearray()
-        self.oversized = False
-
-    async def trace(self, event: str, _info: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.started":
-            self.connecting = True
-        elif event.endswith(".send_request_headers.started"):
-            self.connecting = False
-
-    def settled(self) -> bool:
-        """An error status says all that matters, even if the rest of the answer broke off."""
-        return self.status >= 400
-
-    def answer(self) -> Answer:
-        return Answer(self.status, self.headers, bytes(self.body), self.oversized)
+def _ending(outcome: httpx2.Response | NotReached | AnswerLost) -> str:
+    if isinstance(outcome, httpx2.Response):
+        return f"completed with status {outcome.status_code} (request id {request_id_of(outcome)})"
+    what = "was not sent" if isinstance(outcome, NotReached) else "was sent, its outcome is unknown"
+    return f"{what} ({outcome.detail})"
 
 
-def _was_unsent(fault: Exception) -> bool:
-    kinds = (
-        httpx2.ConnectError,
-        httpx2.ConnectTimeout,
-        httpx2.PoolTimeout,
-        httpx2.ProxyError,
-        httpx2.LocalProtocolError,
-        httpx2.UnsupportedProtocol,
-        httpx2.InvalidURL,
+def _read(
+    operation: str, request: httpx2.Request, response: httpx2.Response, read: Callable[[httpx2.Response], T]
+) -> T:
+    status = response.status_code
+    if not (response.is_success or (status == 304 and "if-none-match" in request.headers)):
+        raise error_from_answer(status, response.headers, response.content, operation, request.method)
+    try:
+        return read(response)
+    except ValueError as fault:
+        detail, code = str(fault), "too_large" if isinstance(fault, Oversized) else UNREADABLE
+    if request.method != "GET":
+        said = f"it came with status {status}, but {detail}"
+        raise AnswerLost(said, operation=operation, method=request.method, is_write=True, status=status)
+    raise UnexpectedAnswer(
+        f"The answer to {operation} cannot be read: {detail}",
+        detail=detail,
+        code=code,
+        status=status,
+        operation=operation,
+        method=request.method,
+        request_id=request_id_of(response),
     )
-    return isinstance(fault, kinds)
 
 
-_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+def _whole(head: httpx2.Response, body: bytes | bytearray) -> httpx2.Response:
+    """An answer whose body was read, decompressed."""
+    packing = ("content-encoding", "content-length", "transfer-encoding")
+    headers = [(name, value) for name, value in head.headers.multi_items() if name not in packing]
+    return httpx2.Response(head.status_code, headers=headers, content=bytes(body))
+
+
+UNSENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.LocalProtocolError,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
+"""Exceptions after which nothing was sent."""
+
+REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "DNS lookup failed"),
     (ssl.SSLCertVerificationError, "TLS certificate not accepted"),
     (ssl.SSLError, "TLS failed"),
@@ -269,28 +378,17 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (httpx2.ProxyError, "the proxy failed"),
     (httpx2.ConnectError, "connecting failed"),
     (httpx2.UnsupportedProtocol, "the address is neither http nor https"),
-    (httpx2.LocalProtocolError, "the request cannot be put into HTTP"),
+    (httpx2.LocalProtocolError, "the request cannot be sent over HTTP"),
     (httpx2.RemoteProtocolError, "the connection broke off"),
     (httpx2.NetworkError, "the connection broke off"),
 )
 
-_REASONS_BY_ERRNO = {
-    errno.ECONNREFUSED: "connection refused",
-    errno.ENETUNREACH: "network unreachable",
-    errno.EHOSTUNREACH: "host unreachable",
-}
-
 
 def reason_of(fault: BaseException) -> str:
-    """A short class of reasons for a fault, from the causes below it; never its text, which may hold addresses."""
+    """Why an exchange failed, by the classes of its causes; never by their text, which may hold addresses."""
     causes = list(_causes(fault))
-    for cause in causes:
-        if isinstance(cause, OSError) and cause.errno in _REASONS_BY_ERRNO:
-            return _REASONS_BY_ERRNO[cause.errno]
-    for kind, reason in _REASONS:
-        if any(isinstance(cause, kind) for cause in causes):
-            return reason
-    return "the exchange failed"
+    found = (reason for kind, reason in REASONS if any(isinstance(cause, kind) for cause in causes))
+    return next(found, "the exchange failed")
 
 
 def _causes(fault: BaseException | None, depth: int = 0) -> Iterator[BaseException]:
@@ -301,230 +399,3 @@ def _causes(fault: BaseException | None, depth: int = 0) -> Iterator[BaseExcepti
         for inner in cast(BaseExceptionGroup[BaseException], fault).exceptions:
             yield from _causes(inner, depth + 1)
     yield from _causes(fault.__cause__ or fault.__context__, depth + 1)
-
-
-T = TypeVar("T")
-
-log = logging.getLogger("pp_mcp.api")
-
-KEPT_REQUEST_IDS = 1000
-
-
-@dataclass(frozen=True)
-class Exchanged(Generic[T]):
-    value: T
-    answer: Answer
-    attempts: int
-
-
-class Line:
-    """What all calls of the process share: the connections, the rate budget, the number of requests under way."""
-
-    def __init__(
-        self,
-        wire: Wire,
-        clock: Clock,
-        *,
-        timeout: float,
-        max_concurrency: int,
-        chance: Callable[[], float] | None = None,
-    ) -> None:
-        self.wire = wire
-        self.clock = clock
-        self.timeout = timeout
-        self.limits = RateBudget(clock)
-        self.capacity = anyio.CapacityLimiter(max_concurrency)
-        # Not for secrets: only spreads repeated requests.
-        self.chance = chance or random.random
-
-
-class Exchange:
-    """The requests of one call, under one deadline."""
-
-    def __init__(self, line: Line, budget: float) -> None:
-        self._line = line
-        self.budget = budget
-        self._deadline = line.clock.now() + budget
-        self.requests = 0
-        self.request_ids: list[str] = []
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left of the budget, never below 0."""
-        return max(0.0, self._deadline - self._line.clock.now())
-
-    async def run(
-        self,
-        operation: str,
-        route: Route,
-        request: Request,
-        read: Callable[[Answer], T],
-        *,
-        gone: Callable[[Answer], T] | None = None,
-    ) -> Exchanged[T]:
-        """Sends `request` until `read` makes a value of a 2xx (or 304) answer.
-
-        `gone` makes the value when a *repeated* request is answered with 404: what was to be deleted is deleted.
-        Raises the errors of the tree in `pp_mcp.errors`.
-        """
-        attempts = faults = limited = 0
-        pending: PlusPlusError | None = None
-        while True:
-            try:
-                answer = await self._send(operation, request)
-            except (NotReached, AnswerLost) as lost:
-                attempts += 1
-                error: PlusPlusError = lost
-            except (OutOfTime, RateLimited) as refused:
-                raise pending or refused from None
-            else:
-                attempts += 1
-                if gone is not None and pending is not None and answer.status == 404:
-                    return Exchanged(gone(answer), answer, attempts)
-                try:
-                    return Exchanged(self._read(operation, request, answer, read), answer, attempts)
-                except PlusPlusError as wrong:
-                    error = wrong
-            if isinstance(error, RateLimited):
-                limited += 1
-                told = error.retry_after
-                # What the API asks for, yet ever longer if it keeps refusing: it may ask for next to nothing.
-                delay = max(told, pause(limited, self._line.chance, first=0.05 if told else 1.0))
-                error.retry_after = delay
-                self._line.limits.block(delay)
-            else:
-                faults += 1
-                delay = pause(faults, self._line.chance)
-            if not may_repeat(route, error) or faults >= ATTEMPTS or delay >= self.remaining:
-                raise self._final(error, pending)
-            if route.is_write and not nothing_happened(error):
-                pending = error
-            if not isinstance(error, RateLimited):
-                await self._line.clock.sleep(delay)
-
-    def _final(self, error: PlusPlusError, pending: PlusPlusError | None) -> PlusPlusError:
-        if pending is not None and not settles(error):
-            return pending
-        if isinstance(error, AnswerLost) and not error.is_write and self.remaining <= 0.05:
-            return OutOfTime(seconds=self.budget)
-        return error
-
-    async def _send(self, operation: str, request: Request) -> Answer:
-        limits, capacity = self._line.limits, self._line.capacity
-        while True:
-            await limits.turn(self._deadline, operation=operation, method=request.method)
-            await self._seat(capacity)
-            try:
-                # The wait for a place may have used up the rate or the time.
-                if self.remaining <= 0:
-                    raise OutOfTime(seconds=self.budget)
-                if limits.is_open():
-                    return await self._send_now(operation, request)
-            finally:
-                capacity.release()
-
-    async def _seat(self, capacity: anyio.CapacityLimiter) -> None:
-        with anyio.move_on_after(self.remaining):
-            await capacity.acquire()
-            return
-        raise OutOfTime(seconds=self.budget)
-
-    async def _send_now(self, operation: str, request: Request) -> Answer:
-        seconds = min(self._line.timeout, self.remaining)
-        if request.method == "GET":
-            return await self._attempt(operation, request, seconds)
-        cut_off = AnswerLost("it was cut off", operation=operation, method=request.method, is_write=True)
-        outcome: Answer | PlusPlusError = cut_off
-        try:
-            # A write that has begun is not abandoned halfway: nobody would know what became of it.
-            with anyio.CancelScope(shield=True):
-                outcome = await self._outcome(operation, request, seconds)
-            await anyio.lowlevel.checkpoint_if_cancelled()
-        except anyio.get_cancelled_exc_class():
-            self._log_abandoned(operation, request, outcome)
-            raise
-        if isinstance(outcome, PlusPlusError):
-            raise outcome
-        return outcome
-
-    async def _outcome(self, operation: str, request: Request, seconds: float) -> Answer | PlusPlusError:
-        try:
-            return await self._attempt(operation, request, seconds)
-        except PlusPlusError as error:
-            return error
-
-    def _log_abandoned(self, operation: str, request: Request, outcome: Answer | PlusPlusError) -> None:
-        if isinstance(outcome, Answer):
-            ending = f"completed with status {outcome.status} (request id {request_id_of(outcome)})"
-        else:
-            ending = "was not sent" if isinstance(outcome, NotReached) else "was sent, its outcome is unknown"
-        log.warning("the client gave up; the write %s %s %s", request.method, operation, ending)
-
-    async def _attempt(self, operation: str, request: Request, seconds: float) -> Answer:
-        started = self._line.clock.now()
-        answer: Answer | None = None
-        is_write = request.method != "GET"
-        self._line.limits.depart()
-        outcome = "cancelled"
-        try:
-            answer = await self._line.wire.send(request, seconds)
-            self.requests += 1
-            outcome = str(answer.status)
-            return answer
-        except Unsent as fault:
-            outcome = f"not reached ({fault})"
-            raise NotReached(str(fault), operation=operation, method=request.method) from None
-        except Lost as fault:
-            self.requests += 1
-            outcome = f"answer lost ({fault})"
-            raise AnswerLost(str(fault), operation=operation, method=request.method, is_write=is_write) from None
-        finally:
-            # What a 429 says about waiting goes through block(), which heeds Retry-After first.
-            self._line.limits.arrive(None if answer is None or answer.status == 429 else answer.headers)
-            request_id = self._note_request_id(answer)
-            elapsed = (self._line.clock.now() - started) * 1000
-            log.debug("%s %s: %s in %.0f ms, request id %s", request.method, operation, outcome, elapsed, request_id)
-
-    def _note_request_id(self, answer: Answer | None) -> str | None:
-        request_id = request_id_of(answer)
-        if request_id:
-            self.request_ids.append(request_id)
-            del self.request_ids[:-KEPT_REQUEST_IDS]
-        return request_id
-
-    def _read(self, operation: str, request: Request, answer: Answer, read: Callable[[Answer], T]) -> T:
-        unchanged = answer.status == 304 and "if-none-match" in request.headers
-        if not (200 <= answer.status <= 299 or unchanged):
-            error = error_from_answer(answer.status, answer.headers, answer.body, operation, request.method)
-            if isinstance(error, RateLimited) and wait_told(answer.headers) is None:
-                error.retry_after = 0.0
-            raise error
-        try:
-            return read(answer)
-        except Unreadable as fault:
-            raise unreadable(str(fault), operation, request, answer) from None
-
-
-def unreadable(detail: str, operation: str, request: Request, answer: Answer) -> PlusPlusError:
-    """A 2xx answer that cannot be read: a write may have happened, a read has simply failed."""
-    if request.method != "GET":
-        said = f"it came with status {answer.status}, but {detail}"
-        return AnswerLost(said, operation=operation, method=request.method, is_write=True, status=answer.status)
-    return UnexpectedAnswer(
-        f"The answer to {operation} cannot be read: {detail}",
-        detail=detail,
-        status=answer.status,
-        code="too_large" if answer.oversized else UNREADABLE,
-        operation=operation,
-        method=request.method,
-        request_id=request_id_of(answer),
-    )
-
-
-def request_id_of(answer: Answer | None) -> str | None:
-    """The id support asks for: of the error envelope (documented), else of the header X-Request-Id (inferred)."""
-    if answer is None:
-        return None
-    if answer.status >= 400:
-        return error_from_answer(answer.status, answer.headers, answer.body, "", "").request_id
-    return clean(answer.headers.get("x-request-id", ""), 200) or None

@@ -1,7 +1,7 @@
 """Reading all pages of a list: concurrently, each row once, and knowing whether that was all.
 
 The pages of a list are read while others change the tenant. Rows then move between pages: some come twice, some not at
-all. A walk sees this by the counts and reads again; if they still move, it says so rather than answer as if it knew.
+all. A walk sees this in the counts and reads again; if rows still move, it says so.
 """
 
 from __future__ import annotations
@@ -28,48 +28,21 @@ from pp_mcp.errors import (
 )
 from pp_mcp.models import Page
 
-T = TypeVar("T")
-
 WORKERS = 16
-"""Tasks at once; how many requests really run at once is the client's limit."""
-
-
-async def for_each(things: Iterable[T], work: Callable[[T], Awaitable[bool]], *, workers: int = WORKERS) -> None:
-    """Awaits `work` for each thing, in order, by so many workers. One whose work answers false takes no more.
-
-    Raises:
-        PlusPlusError: the first that work raised; the other workers are cancelled.
-    """
-    queue = iter(things)
-    failures: list[PlusPlusError] = []
-
-    async def worker(scope: anyio.CancelScope) -> None:
-        for thing in queue:
-            try:
-                if not await work(thing):
-                    return
-            except PlusPlusError as error:
-                failures.append(error)
-                scope.cancel()
-                return
-
-    async with anyio.create_task_group() as group:
-        for _ in range(workers):
-            group.start_soon(worker, group.cancel_scope)
-    if failures:
-        raise failures[0]
-
+"""Tasks at once; the client limits how many requests really run at once."""
 
 PAGE_SIZE = 100
-"""Rows a page, the API's maximum (documented)."""
+"""Rows per page, the API's maximum (documented)."""
 
 RESERVE = 4.0
 """Seconds of a call's budget that are kept for the answer itself."""
 
 PASSING = (OutOfTime, RateLimited, ServerFailure, UnexpectedAnswer, AnswerLost, NotReached)
-"""Errors that end a reading and not the answer: what was read before them stands."""
+"""Errors that end a reading but not the answer: what was read before still counts."""
 
+OUT_OF_TIME = "the time for one call ran out"
 
+T = TypeVar("T")
 RowT = TypeVar("RowT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Filters = Mapping[str, str | bool | int | Sequence[str] | None]
@@ -78,9 +51,34 @@ Progress = Callable[[int, int], Awaitable[None]]
 PageReader = Callable[[int, int], Awaitable[Page[RowT]]]
 
 
+async def for_each(things: Iterable[T], work: Callable[[T], Awaitable[bool]], *, workers: int = WORKERS) -> None:
+    """Awaits `work` for each thing, in order, with that many workers. A worker whose work answers false stops.
+
+    Raises:
+        PlusPlusError: the first that work raised; the other workers are cancelled.
+    """
+    queue = iter(things)
+    failures: list[PlusPlusError] = []
+
+    async def worker(scope: anyio.CancelScope) -> None:
+        try:
+            for thing in queue:
+                if not await work(thing):
+                    return
+        except PlusPlusError as error:
+            failures.append(error)
+            scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(workers):
+            group.start_soon(worker, group.cancel_scope)
+    if failures:
+        raise failures[0]
+
+
 @dataclass(frozen=True)
 class Coverage:
-    """What a walk read of what there is. Only on `complete` may a rate be given."""
+    """What a walk read of what there is. A rate may be given only where it is `complete`."""
 
     complete: bool
     rows_read: int
@@ -91,7 +89,7 @@ class Coverage:
     """Why it is not complete."""
 
     def also(self, other: Coverage, what: str) -> Coverage:
-        """This coverage, complete only if the reading of `what` was so too."""
+        """This coverage, complete only if the reading of `what` was complete too."""
         reason = self.reason or (f"{what}: {other.reason}" if other.reason else None)
         return Coverage(self.complete and other.complete, self.rows_read, self.rows_total, self.as_of, reason)
 
@@ -132,39 +130,30 @@ async def walk_pages(
 ) -> Coverage:
     """Reads every page that `page` (number, size) gives and hands each row to `take` once.
 
-    `restart` forgets what was taken; it is called when rows moved and there is time to read all of them again. A call's
-    budget of which only `leave` seconds are left, or a rate limit or failing service that outlasts it, ends the walk
-    with what was read so far and no error. On the first page it is an error, unless the walk is only one part of an
-    answer (`tolerant`). Refusals always rise. Rows are told apart by `public_id`; of each only a hash is kept.
+    `restart` forgets what was taken; it is called when rows moved and there is time to read all of them again. When
+    only `leave` seconds of the call's budget are left, or a rate limit or failing service outlasts it, the walk ends
+    with what was read so far and no error. On the first page that is an error, unless the walk is only one part of an
+    answer (`tolerant`). Refusals are always raised. Rows are told apart by `public_id`; only its hash is kept.
     """
-    as_of = now()
-    began = api.remaining
+    as_of, began = now(), api.remaining
     current = _Pass(api, page, take, progress, leave)
-    try:
-        first = await current.first_page()
-    except PASSING as error:
-        if not tolerant:
-            raise
-        return Coverage(complete=False, rows_read=0, rows_total=0, as_of=as_of, reason=why(error))
-    await current.read_all(first, workers)
-    twice = False
+    error = await current.read(workers)
+    if error is not None and not tolerant:
+        raise error
+    again = ""
     if current.moved and current.stopped is None and began - api.remaining < (api.remaining - leave) / 2:
-        again = _Pass(api, page, take, progress, leave)
-        try:
-            first = await again.first_page()
-        except PASSING as error:
-            current.stopped = f"rows moved while they were read, and {why(error)}"
+        second = _Pass(api, page, take, progress, leave)
+        error = await second.read(workers, begin=restart)
+        if error is None:
+            current, again = second, ", twice in a row"
         else:
-            restart()
-            current, twice = again, True
-            await current.read_all(first, workers)
-    return Coverage(
-        complete=current.stopped is None and not current.moved,
-        rows_read=len(current.seen),
-        rows_total=current.total,
-        as_of=as_of,
-        reason=current.stopped or (current.how_moved(twice) if current.moved else None),
-    )
+            current.stopped = f"rows moved while they were read, and {second.stopped}"
+    reason = current.stopped
+    if reason is None and current.shifted:
+        reason = f"rows were added or removed while they were read{again}; counts may be off by a few"
+    elif reason is None and current.moved:
+        reason = "the number of rows on the pages differs from PlusPlus's count"
+    return Coverage(reason is None, len(current.seen), current.total, as_of, reason)
 
 
 class _Pass(Generic[RowT]):
@@ -173,76 +162,63 @@ class _Pass(Generic[RowT]):
     def __init__(
         self, api: Api, page: PageReader[RowT], take: Callable[[RowT], None], progress: Progress | None, leave: float
     ) -> None:
-        self._api = api
-        self._page = page
-        self._take = take
-        self._progress = progress
-        self._leave = leave
-        self._shifted = False
-        self._totals: set[int] = set()
+        self._api, self._page, self._take, self._progress, self._leave = api, page, take, progress, leave
         self.seen: set[int] = set()
         self.total = 0
+        self.shifted = False
+        """Whether a row came twice, a page was gone or the count changed."""
         self.stopped: str | None = None
         """Why it ended before the last page."""
 
     @property
     def moved(self) -> bool:
         """Whether rows moved between pages while they were read, as far as the counts show."""
-        return self._shifted or len(self._totals) > 1 or len(self.seen) != self.total
+        return self.shifted or len(self.seen) != self.total
 
-    def how_moved(self, twice: bool) -> str:
-        """What the counts show, in words."""
-        if self._shifted or len(self._totals) > 1:
-            often = ", twice in a row" if twice else ""
-            return f"rows were added or removed while they were read{often}; counts may be off by a few"
-        return "the pages hold another number of rows than PlusPlus counts"
-
-    async def first_page(self) -> Page[RowT]:
-        """The first page, not yet taken."""
-        if self._api.remaining < self._leave:
-            raise OutOfTime("There was no time left to read.", seconds=0)
-        return await self._page(1, PAGE_SIZE)
-
-    async def read_all(self, first: Page[RowT], workers: int) -> None:
-        """Takes the first page, reads the others concurrently and takes them."""
+    async def read(self, workers: int, begin: Callable[[], None] = lambda: None) -> PlusPlusError | None:
+        """Reads the first page, and after `begin` the others concurrently. The error that ended it on the first."""
+        try:
+            if self._api.remaining < self._leave:
+                raise OutOfTime("There was no time left to read.", seconds=0)
+            first = await self._page(1, PAGE_SIZE)
+        except PASSING as error:
+            self.stopped = why(error)
+            return error
+        begin()
+        self.total = first.total_count
         await self._absorb(first)
-        if first.total_pages < 2:
-            return
         pages = range(2, first.total_pages + 1)
         await for_each(pages, self._read, workers=min(workers, len(pages)))
+        return None
 
     async def _read(self, number: int) -> bool:
-        if self.stopped is None and self._api.remaining < self._leave:
-            self.stopped = OUT_OF_TIME
+        if self._api.remaining < self._leave:
+            self.stopped = self.stopped or OUT_OF_TIME
         if self.stopped is not None:
             return False
         try:
             page = await self._page(number, PAGE_SIZE)
         except PASSING as error:
             self.stopped = self.stopped or why(error)
-            return False
         except (NotFound, Rejected):
-            # What is left of a page that was there at first: some services answer it empty, others refuse it.
-            self._shifted = True
+            # The last page is gone: some services answer it empty, others refuse it.
+            self.shifted = True
         else:
             await self._absorb(page)
-        return True
+        return self.stopped is None
 
     async def _absorb(self, page: Page[RowT]) -> None:
-        self._totals.add(page.total_count)
+        self.shifted = self.shifted or page.total_count != self.total
         self.total = page.total_count
         for row in page.items:
             key = hash(getattr(row, "public_id", None))
             if key in self.seen:
-                self._shifted = True
+                self.shifted = True
             else:
                 self.seen.add(key)
                 self._take(row)
         if self._progress is not None:
             await self._progress(len(self.seen), self.total)
-
-
-OUT_OF_TIME = "the time for one call ran out"
 
 
 def why(error: PlusPlusError) -> str:
@@ -255,7 +231,7 @@ def why(error: PlusPlusError) -> str:
 
 
 def now() -> str:
-    """The present moment, ISO 8601 to the second, UTC."""
+    """The current time, ISO 8601 to the second, UTC."""
     return datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
@@ -267,11 +243,10 @@ async def drain(
     filters: Filters | None = None,
     keep: Callable[[ModelT], bool] = lambda _: True,
 ) -> list[ModelT]:
-    """All rows of a list, or those to `keep`, as a list: for sets that are small enough to hold, such as a group's
-    members.
+    """All rows of a list, or those to `keep`: for sets that are small enough to hold, such as a group's members.
 
     Raises:
-        OutOfTime: not all of them could be read, or they kept moving: a part would be taken for the whole.
+        OutOfTime: not all of them could be read, or they kept moving; a part would be mistaken for the whole.
     """
     rows: list[ModelT] = []
 

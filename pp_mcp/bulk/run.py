@@ -1,7 +1,7 @@
 """Carrying out many writes: concurrently, within the call's time, stopping where going on makes no sense.
 
-Nothing is stored. What a broken-off run did shows in the tenant's state, so the same call made again plans only what is
-left: nothing is done twice.
+Nothing is stored. What a run did before it broke off shows in the tenant's state, so the same call made again plans
+only what is left: nothing is done twice.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pp_mcp.answers import Outcome, OutcomeStatus, ToolCall
 from pp_mcp.api.walk import OUT_OF_TIME, RESERVE, for_each
@@ -29,24 +29,32 @@ from pp_mcp.plan import Done
 from pp_mcp.text import listed, plural, quoted
 
 MOST = 1_000
-"""Items one call takes; more are refused with how to split."""
+"""Items in one call; more are refused with how to split them."""
 
 AT_ONCE = 8
-"""Writes under way at most, whatever the client would allow: so many more may be sent when it is time to stop."""
+"""Writes under way at once, so at most that many end after it is time to stop."""
 
 FAILURES_IN_A_ROW = 10
 """Failures of the service, one after another, after which it is left alone."""
 
-ItemT = TypeVar("ItemT")
+EXAMPLES = 5
+"""Things that a preview names as examples."""
+
+NAMED = 25
+"""People named with each reason why nothing is done for them."""
+
+Undo = tuple[ToolCall | None, str | None]
+"""The call that reverses what was done, and a word about it; or why there is none."""
 
 
-@dataclass(frozen=True)
-class Step(Generic[ItemT]):
-    """One write of many: what it is done to, and the deed, which answers whether anything changed."""
+class Item(Protocol):
+    """A thing to write to."""
 
-    public_id: str
-    name: str
-    item: ItemT
+    @property
+    def public_id(self) -> str: ...
+
+
+ItemT = TypeVar("ItemT", bound=Item)
 
 
 @dataclass
@@ -63,8 +71,10 @@ class Run:
         return [one for one in self.outcomes if one.status == status]
 
 
-async def carry_out_all(call: Call, steps: Sequence[Step[ItemT]], deed: Callable[[ItemT], Awaitable[bool]]) -> Run:
-    """Does the deed to each item once. `deed` answers whether it changed something.
+async def carry_out(
+    call: Call, items: Sequence[ItemT], label: Callable[[ItemT], str], write: Callable[[ItemT], Awaitable[bool]]
+) -> Run:
+    """Writes to each item once. `write` answers whether it changed something; `label` names an item in the answer.
 
     Ends early, with a reason, when the token is refused, when the service fails ten times in a row, when the rate limit
     or the time for one call is used up; items not begun are counted and untouched. An item begun is brought to its end.
@@ -72,53 +82,55 @@ async def carry_out_all(call: Call, steps: Sequence[Step[ItemT]], deed: Callable
     run = Run()
     failing = 0
 
-    async def work(step: Step[ItemT]) -> bool:
+    async def work(item: ItemT) -> bool:
         nonlocal failing
         if run.stopped is None and call.api.remaining < RESERVE:
             run.stopped = OUT_OF_TIME
         if run.stopped is not None:
             return False
-        outcome, cause = await _one(step, deed)
-        if outcome is None:
-            run.stopped = run.stopped or cause
-            return False
-        run.outcomes.append(outcome)
-        failing = failing + 1 if cause == "service" else 0
+        try:
+            status, reason = ("succeeded" if await write(item) else "unchanged"), None
+        except PlusPlusError as error:
+            if (why := _stops(error)) is not None:
+                run.stopped = run.stopped or why
+                return False
+            failing = failing + 1 if isinstance(error, AnswerLost | ServerFailure | NotReached) else 0
+            status, reason = _outcome(error)
+        else:
+            failing = 0
+        because = {"reason": reason} if reason else {}
+        run.outcomes.append(Outcome(public_id=item.public_id, name=label(item), status=status, **because))
         if failing >= FAILURES_IN_A_ROW:
             run.stopped = run.stopped or f"PlusPlus failed {FAILURES_IN_A_ROW} times in a row"
-        await call.report(len(run.outcomes), len(steps), f"{len(run.outcomes):,} of {len(steps):,} done")
+        await call.report(len(run.outcomes), len(items), f"{len(run.outcomes):,} of {len(items):,} done")
         return True
 
-    await for_each(steps, work, workers=AT_ONCE)
-    run.not_sent = len(steps) - len(run.outcomes)
+    await for_each(items, work, workers=AT_ONCE)
+    run.not_sent = len(items) - len(run.outcomes)
     return run
 
 
-async def _one(step: Step[ItemT], deed: Callable[[ItemT], Awaitable[bool]]) -> tuple[Outcome | None, str]:
-    """One item's outcome, and what it says of the service; no outcome where nothing was sent and nothing will be."""
-    try:
-        changed = await deed(step.item)
-    except (Unauthenticated, Forbidden) as error:
-        return None, f"PlusPlus refused the API token or its rights (HTTP {error.status})"
-    except RateLimited as error:
-        return None, f"the rate limit is used up for {error.retry_after:.0f} seconds"
-    except OutOfTime:
-        return None, OUT_OF_TIME
-    except AnswerLost as error:
-        return _outcome(step, "unknown", f"no readable answer came ({error.detail})"), "service"
-    except ServerFailure as error:
-        status: OutcomeStatus = "unknown" if error.maybe_applied else "failed"
-        return _outcome(step, status, f"PlusPlus failed (HTTP {error.status})"), "service"
-    except NotReached as error:
-        return _outcome(step, "failed", error.message), "service"
-    except PlusPlusError as error:
-        return _outcome(step, "failed", error.message), "item"
-    return _outcome(step, "succeeded" if changed else "unchanged"), "fine"
+def _stops(error: PlusPlusError) -> str | None:
+    """Why nothing more should be sent after this error, which says that the item was not written; else None."""
+    match error:
+        case Unauthenticated() | Forbidden():
+            return f"PlusPlus refused the API token or its rights (HTTP {error.status})"
+        case RateLimited():
+            return f"the rate limit is used up for {error.retry_after:.0f} seconds"
+        case OutOfTime():
+            return OUT_OF_TIME
+        case _:
+            return None
 
 
-def _outcome(step: Step[ItemT], status: OutcomeStatus, reason: str | None = None) -> Outcome:
-    told = {"reason": reason} if reason else {}
-    return Outcome(public_id=step.public_id, name=step.name, status=status, **told)
+def _outcome(error: PlusPlusError) -> tuple[OutcomeStatus, str]:
+    match error:
+        case AnswerLost():
+            return "unknown", f"no readable answer came ({error.detail})"
+        case ServerFailure():
+            return "unknown" if error.maybe_applied else "failed", f"PlusPlus failed (HTTP {error.status})"
+        case _:
+            return "failed", error.message
 
 
 def too_many(count: int, how: str) -> InvalidArgument:
@@ -129,58 +141,32 @@ def too_many(count: int, how: str) -> InvalidArgument:
     )
 
 
-EXAMPLES = 5
-"""Things that a preview names."""
-
-UNDO_LIMIT = 800
-"""Ids that an undo call may hold, so that the answer stays short enough for every client."""
-
-UNDO_LIMIT_DATES = 600
-"""The same where each has a date of its own."""
-
-Undo = tuple[ToolCall | None, str | None]
-"""The call that reverses what was done, and a word about it; or why there is none."""
+def cost(requests: int, seconds_each: float = 0.3) -> str:
+    """What carrying it out takes, for the preview; an estimate."""
+    seconds = max(1, round(requests * seconds_each / AT_ONCE))
+    return f"Takes {plural(requests, 'request')}, about {plural(seconds, 'second')} or more if PlusPlus is slow."
 
 
-def cost(calls: int, undo_limit: int | None, seconds_each: float = 0.3) -> list[str]:
-    """What carrying it out takes, for the preview; an estimate. `undo_limit`: how many an undo call could hold."""
-    seconds = max(1, round(calls * seconds_each / AT_ONCE))
-    words = [f"Takes {plural(calls, 'request')}, about {plural(seconds, 'second')} or more if PlusPlus is slow."]
-    if undo_limit is not None and calls > undo_limit:
-        words.append(f"Too many for an undo call, which holds {undo_limit:,}: smaller calls keep that way back.")
-    return words
-
-
-def told(
-    run: Run,
-    did: str,
-    *,
-    already: int,
-    undo: Undo,
-    changes: dict[str, list[Any]],
-    so: tuple[str, str] = ("was so already", "were so already"),
-) -> Done:
-    """A run in words, and what it leaves to do. `already`: how many were so before and not begun, and `so` how to say
-    that of one and of many; `changes`: what happened to each that succeeded."""
+def told(run: Run, did: str, *, already: int, so: str, undo: Undo, changes: dict[str, list[Any]]) -> Done:
+    """A run in words, and what it leaves to do. `already`: how many needed nothing, so were not begun; `so` says why;
+    `changes`: what happened to each that succeeded."""
     summary = did
-    unchanged = len(run.of("unchanged")) + already
+    failed, unknown, unchanged = run.of("failed"), run.of("unknown"), len(run.of("unchanged")) + already
     if unchanged:
-        summary += f" {unchanged:,} {so[unchanged > 1]}."
-    failed, unknown = run.of("failed"), run.of("unknown")
+        summary += f" {unchanged:,} {so}, skipped."
     if failed:
         reasons = Counter(one.reason or "" for one in failed).most_common()
         whys = [f"{count:,} with " * (len(reasons) > 1) + quoted(why, 120) for why, count in reasons]
         summary += f" {len(failed):,} failed: {listed(whys, 3)}."
     if unknown:
-        them = "it" if len(unknown) == 1 else "them"
-        summary += f" For {len(unknown):,} no answer came: PlusPlus may have done {them} or not."
+        summary += f" {len(unknown):,} {'has' if len(unknown) == 1 else 'have'} an unknown outcome: no answer came."
     if run.stopped:
         summary += f" Stopped: {run.stopped}; {run.not_sent:,} not sent."
     if run.stopped or unknown:
-        summary += " The same call, previewed anew, does what is missing and nothing twice."
+        summary += " The same call, previewed again, does the rest and nothing twice."
     call, note = undo
     if call is not None and unknown:
-        note = f"{note or ''} Without the {len(unknown):,} that no answer came for.".strip()
+        note = f"{note or ''} It leaves out the {len(unknown):,} with an unknown outcome.".strip()
     return Done(
         summary=summary,
         changes=changes if run.of("succeeded") else {},

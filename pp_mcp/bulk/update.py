@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from pp_mcp.answers import Json, Named, ToolCall
 from pp_mcp.api.walk import for_each
-from pp_mcp.bulk.run import (
-    EXAMPLES,
-    MOST,
-    UNDO_LIMIT,
-    UNDO_LIMIT_DATES,
-    Step,
-    Undo,
-    carry_out_all,
-    cost,
-    told,
-    too_many,
-)
+from pp_mcp.bulk.run import EXAMPLES, MOST, Undo, carry_out, cost, told, too_many
 from pp_mcp.declare import UNSET, Call, Effect, Reference, Unset, operation
 from pp_mcp.errors import Conflict, InvalidArgument, NotFound, OutOfTime, PlusPlusError
 from pp_mcp.models import Assignment
@@ -42,7 +31,7 @@ NAMED = 3
 
 class Choice:
     """Assignments sorted by whether the action can be done. Only those for which it can are kept, and not more of them
-    than one call takes, so that a filter which fits half the tenant does not fill the memory."""
+    than one call takes, so that a filter which matches half the tenant does not fill the memory."""
 
     def __init__(self, action: Action, dates: Dates | None) -> None:
         self._action = action
@@ -51,9 +40,7 @@ class Choice:
 
     def restart(self) -> None:
         """Forgets what was taken."""
-        self.total = 0
-        self.possible = 0
-        self.already = 0
+        self.total = self.possible = self.already = 0
         self._ready: list[Assignment] = []
         self._cannot: Counter[str] = Counter()
         self._names: dict[str, list[str]] = {}
@@ -98,9 +85,10 @@ class Choice:
         return sorted(self._ready, key=lambda assignment: assignment.public_id)
 
     @property
-    def cannot(self) -> list[str]:
-        """For how many it cannot be done, why, and some of them by name; a sentence for each reason."""
-        return [
+    def left_out(self) -> list[str]:
+        """A sentence for each reason to leave some out: how many, why, and some of them by name."""
+        said = [f"{self.already:,} {self._action.already}, skipped."] if self.already else []
+        return said + [
             f"Not possible for {count:,} ({why}): {listed(self._names[why], NAMED)}"
             + (f" and {count - NAMED:,} more." if count > NAMED else ".")
             for why, count in self._cannot.most_common(4)
@@ -110,47 +98,9 @@ class Choice:
         """Why there is nothing to do."""
         if not self.total:
             return f"No{' overdue' if selection.filters.get('is_overdue') else ''} assignments{selection.words}."
-        parts = [f"{self.already:,} so already"] if self.already else []
+        parts = [f"{self.already:,} {self._action.already}"] if self.already else []
         parts += [f"not possible for {count:,} ({why})" for why, count in self._cannot.most_common(4)]
         return f"Nothing to do for {selection.counted(self.total)}: {listed(parts)}."
-
-
-async def by_filters(call: Call, selection: Selection, choice: Choice) -> None:
-    """Sorts all assignments that the filters leave.
-
-    Raises:
-        OutOfTime: not all of them could be read.
-    """
-    read = await read_assignments(call, selection, choice.take, choice.restart)
-    if not read.coverage.complete:
-        raise OutOfTime(f"Not all of them could be read ({read.coverage.reason}). Nothing was changed.", seconds=0)
-
-
-async def by_ids(call: Call, ids: list[str], choice: Choice) -> None:
-    """Sorts the assignments with these ids.
-
-    Raises:
-        InvalidArgument: some of them do not exist.
-    """
-    unknown: list[str] = []
-    read = 0
-
-    async def look(public_id: str) -> bool:
-        nonlocal read
-        try:
-            choice.take(await call.api.one("get_assignment", Assignment, public_id))
-        except NotFound:
-            unknown.append(public_id)
-        read += 1
-        await call.rows_read(read, len(ids))
-        return True
-
-    await for_each(ids, look)
-    if unknown:
-        raise InvalidArgument(
-            f"No assignments have these ids: {listed(sorted(unknown))}. Nothing was changed.",
-            field_errors={"due_dates": ["holds unknown ids"]},
-        )
 
 
 AssignmentsArg = Annotated[
@@ -180,7 +130,7 @@ async def bulk_update_assignments(
     reason: ReasonArg | None = None,
 ) -> ManyPlan:
     """Extend deadlines, complete, exempt or drop many assignments at once: a list of them, or all that match the
-    filters (a person, group, manager's team, content item, state, overdue). Works on outstanding ones; others are left.
+    filters (a person, group, manager's team, content item, state, overdue). Those the action does not fit are left.
     Previews how many and whose, then needs confirm_token. For one use update_assignment or its siblings."""
     filters = {"state": state, "is_overdue": is_overdue}
     selection = Selection(user, manager, group, content_item, filters)
@@ -191,51 +141,50 @@ async def bulk_update_assignments(
     choice = Choice(deed, dates)
     await _choose(call, assignments, due_dates, selection, choice)
     ready = choice.ready
-    before = {one.public_id: one.due_date for one in ready}
     states = Counter(one.state for one in ready)
+    now = "each its own" if due_dates is not None else dates("") if dates else None
 
     async def apply() -> Done:
-        changed: list[str] = []
-        do = _deed(call, deed, choice, dates, {"reason": reason} if reason else {}, changed)
-        run = await carry_out_all(call, [Step(one.public_id, label_of(one), one) for one in ready], do)
+        changed: list[Assignment] = []
+
+        async def write(one: Assignment) -> bool:
+            body = {"due_date": dates(one.public_id)} if dates else {"reason": reason} if reason else {}
+            done = await _write(call, deed.tool, one, body, choice)
+            if done:
+                changed.append(one)
+            return done
+
+        run = await carry_out(call, ready, label_of, write)
         did = f"{deed.did} {plural(len(changed), 'assignment')}."
-        undo = _undo(action, {one: before[one] for one in sorted(changed)})
-        return told(run, did, already=choice.already, undo=undo, changes=changes)
+        return told(run, did, already=choice.already, so=deed.already, undo=_undo(action, changed), changes=changes)
 
     changes: dict[str, list[Any]] = {"state": [listed(sorted(states)), *deed.goal[:1]]}
     to = ""
     if dates is not None:
-        # A date that is the same for all is so for any id.
-        now = "each its own" if due_dates is not None else dates("")
-        changes = {"due_date": [listed(sorted({word(date) for date in before.values()}), 3), now]}
+        changes = {"due_date": [listed(sorted({word(one.due_date) for one in ready}), 3), now]}
         to = ", each to its own" if due_dates is not None else f" to {now or 'none'}"
     people = {one.user.public_id for one in ready}
     items = {one.content_item.public_id for one in ready}
     late = sum(is_late(one, call.today) for one in ready)
     examples = [label_of(one) for one in ready[:EXAMPLES]]
-    effects = [
-        f"Of {plural(len(people), 'person', 'people')}, {plural(len(items), 'content item')}: "
-        f"{listed([f'{count:,} {word(name)}' for name, count in states.most_common()])}; {late:,} overdue.",
-        f"{'Among them' if len(ready) > EXAMPLES else 'Namely'}: {listed(examples)}.",
-    ]
-    if choice.already:
-        effects.append(f"{choice.already:,} {'is' if choice.already == 1 else 'are'} so already: left alone.")
-    effects += [
-        *choice.cannot,
-        *([deed.warning] if deed.warning else []),
-        *cost(len(ready), _undo_limit(action, before)),
-    ]
     return ManyPlan(
         target=Named(kind="assignments", name=f"{plural(choice.total, 'assignment')}{selection.words}"),
         summary=f"{deed.verb} {selection.counted(len(ready))}{to}.",
         apply=apply,
         state=[[one.public_id, one.state, one.due_date] for one in ready],
-        effects=effects,
+        effects=[
+            f"Of {plural(len(people), 'person', 'people')}, {plural(len(items), 'content item')}: "
+            f"{listed([f'{count:,} {word(name)}' for name, count in states.most_common()])}; {late:,} overdue.",
+            f"{'Among them' if len(ready) > EXAMPLES else 'Namely'}: {listed(examples)}.",
+            *choice.left_out,
+            *([deed.warning] if deed.warning else []),
+            cost(len(ready)),
+        ],
         irreversible=deed.irreversible,
         reach=len(ready),
         touches=tuple(one.public_id for one in ready),
         unchanged=None if ready else choice.nothing(selection),
-        check=_check(selection),
+        check=ToolCall(tool="list_assignments", arguments=_shown_by(selection)),
     )
 
 
@@ -249,7 +198,8 @@ async def _choose(
     """Sorts the assignments that the call names in one of three ways.
 
     Raises:
-        InvalidArgument: in none, or in more than one, or not all of them could be read.
+        InvalidArgument: in none, or in more than one; or some ids do not exist.
+        OutOfTime: not all of them could be read.
     """
     given = [assignments is not None, due_dates is not None, not selection.is_empty]
     if sum(given) != 1 or assignments == [] or due_dates == {}:
@@ -262,16 +212,40 @@ async def _choose(
         for one in {one.public_id: one for one in assignments}.values():
             choice.take(one)
     elif due_dates is not None:
-        await by_ids(call, list(due_dates), choice)
+        await _read_each(call, list(due_dates), choice.take)
     else:
-        await by_filters(call, selection, choice)
+        read = await read_assignments(call, selection, choice.take, choice.restart)
+        if not read.coverage.complete:
+            raise OutOfTime(f"Not all of them could be read ({read.coverage.reason}). Nothing was changed.", seconds=0)
 
 
-def _dates(action: str, due_date: Any, due_dates: DueDates | None) -> Dates | None:
+async def _read_each(call: Call, ids: list[str], take: Callable[[Assignment], None]) -> None:
+    unknown: list[str] = []
+    read = 0
+
+    async def look(public_id: str) -> bool:
+        nonlocal read
+        try:
+            take(await call.api.one("get_assignment", Assignment, public_id))
+        except NotFound:
+            unknown.append(public_id)
+        read += 1
+        await call.rows_read(read, len(ids))
+        return True
+
+    await for_each(ids, look)
+    if unknown:
+        raise InvalidArgument(
+            f"No assignments have these ids: {listed(sorted(unknown))}. Nothing was changed.",
+            field_errors={"due_dates": ["contains unknown ids"]},
+        )
+
+
+def _dates(action: ActionName, due_date: Any, due_dates: DueDates | None) -> Dates | None:
     """Each assignment's wanted due date; None where the action is another.
 
     Raises:
-        InvalidArgument: the date is missing, given twice, or of no use to the action.
+        InvalidArgument: the date is missing, given twice, or given to another action.
     """
     given = not isinstance(due_date, Unset)
     if action != "set_due_date":
@@ -293,63 +267,46 @@ def _dates(action: str, due_date: Any, due_dates: DueDates | None) -> Dates | No
     return lambda _: wanted
 
 
+def _shown_by(selection: Selection) -> Json:
+    """The filters of a list that shows how far a run without an answer came, as near as a list can."""
+    user = selection.user.public_id if selection.user else None
+    return {name: value for name, value in {**selection.asked, "user": user}.items() if value is not None}
+
+
 class NotTaken(PlusPlusError):
     """The API accepted a change and answers as if there had been none."""
 
 
-def _deed(
-    call: Call, action: Action, choice: Choice, dates: Dates | None, extra: Json, changed: list[str]
-) -> Callable[[Assignment], Awaitable[bool]]:
-    """Does the action to one assignment, and notes it in `changed` if that changed anything."""
-
-    async def do(assignment: Assignment) -> bool:
-        key = assignment.public_id
-        body: Json = extra if dates is None else {"due_date": dates(key)}
-        try:
-            after = (await call.api.write(action.operation, Assignment, body, public_id=key)).value
-        except Conflict:
-            # Somebody else may have done the same meanwhile.
-            if choice.is_so(await call.api.one("get_assignment", Assignment, key)):
-                return False
-            raise
-        if not choice.is_so(after):
-            raise NotTaken(f"PlusPlus answered, but it is {word(after.state)}, due {word(after.due_date)}")
-        changed.append(key)
-        return True
-
-    return do
+async def _write(call: Call, tool: str, one: Assignment, body: Json, choice: Choice) -> bool:
+    """Does the action to one assignment; answers whether this call changed it."""
+    try:
+        after = (await call.api.write(tool, Assignment, body, public_id=one.public_id)).value
+    except Conflict:
+        # Somebody else may have done the same meanwhile.
+        if choice.is_so(await call.api.one("get_assignment", Assignment, one.public_id)):
+            return False
+        raise
+    if not choice.is_so(after):
+        raise NotTaken(f"PlusPlus answered, but it is {word(after.state)}, due {word(after.due_date)}")
+    return True
 
 
-def _undo(action: ActionName, before: dict[str, str | None]) -> Undo:
-    """The call that sets back what was changed, and nothing else. `before`: the due dates of what was changed."""
-    deed = ACTIONS[action]
-    if not before or deed.undone_by is None:
-        return None, deed.undo_note if before else None
-    if len(before) > (_undo_limit(action, before) or 0):
-        return None, f"Undoing it takes a list of {len(before):,} assignments, too long for one answer."
-    arguments: Json = {"action": deed.undone_by}
+def _undo(name: ActionName, changed: list[Assignment]) -> Undo:
+    """The call that sets back what was changed, and nothing else. `changed`: as they were before."""
+    action = ACTIONS[name]
+    if not changed or action.undone_by is None:
+        return None, action.undo_note if changed else None
+    before = {one.public_id: one.due_date for one in sorted(changed, key=lambda one: one.public_id)}
+    arguments: Json = {"action": action.undone_by}
     dates = set(before.values())
-    if action != "set_due_date":
+    if name != "set_due_date":
         arguments["assignments"] = list(before)
     elif len(dates) == 1:
         arguments |= {"assignments": list(before), "due_date": dates.pop()}
     else:
         arguments["due_dates"] = before
-    return ToolCall(tool="bulk_update_assignments", arguments=arguments), deed.undo_note
-
-
-def _undo_limit(action: ActionName, before: dict[str, str | None]) -> int | None:
-    """How many assignments the undo call can hold; none where there is no such call."""
-    if ACTIONS[action].undone_by is None:
-        return None
-    return UNDO_LIMIT_DATES if action == "set_due_date" and len(set(before.values())) > 1 else UNDO_LIMIT
-
-
-def _check(selection: Selection) -> ToolCall:
-    """The list that shows how far a run without an answer came, as near as a list can."""
-    arguments: Json = {name: value for name, value in selection.filters.items() if value is not None}
-    for name in ("user", "content_item"):
-        thing = getattr(selection, name)
-        if thing is not None:
-            arguments[name] = thing.public_id
-    return ToolCall(tool="list_assignments", arguments=arguments)
+    notes = [action.undo_note] if action.undo_note else []
+    exempted = sum(one.state == "exempted" for one in changed)
+    if name == "complete" and exempted:
+        notes.append(f"{exempted:,} of them {'was' if exempted == 1 else 'were'} exempted before: exempt again.")
+    return ToolCall(tool="bulk_update_assignments", arguments=arguments), " ".join(notes) or None

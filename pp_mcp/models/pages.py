@@ -1,6 +1,5 @@
 """One page of a list."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -27,18 +26,17 @@ def read_page(body: object, *, page: int, page_size: int) -> Page[object]:
     """The rows, unread, and figures of a list answer. `page` and `page_size` are what was asked for.
 
     The documented envelope is `{"data": […], "meta": {page, page_size, total_count[, total_pages]}}`; `items`,
-    `results` and `count` of the usual Django paginations are read too. Raises ValueError for what has no rows or no
-    count: without a count nobody could say whether rows are missing.
+    `results` and `count` of the usual Django paginations are read too. Raises ValueError without rows or
+    without a count: nobody could say then whether rows are missing.
     """
     if not isinstance(body, dict):
         raise ValueError("it is not a list with its figures")
     answer = cast(dict[str, Any], body)
     rows = next((answer[key] for key in ("data", "items", "results") if isinstance(answer.get(key), list)), None)
     if rows is None:
-        raise ValueError("it holds no list of rows")
+        raise ValueError("it has no list of rows")
     meta = cast(dict[str, Any], answer["meta"]) if isinstance(answer.get("meta"), dict) else answer
-    counts = (meta.get(key) for key in ("total_count", "count", "total"))
-    total = next((count for count in counts if _whole(count) is not None), None)
+    total = next((n for key in ("total_count", "count", "total") if (n := _whole(meta.get(key))) is not None), None)
     if total is None:
         raise ValueError("it does not say how many rows there are")
     size = _whole(meta.get("page_size")) or page_size
@@ -47,8 +45,8 @@ def read_page(body: object, *, page: int, page_size: int) -> Page[object]:
         items=cast(list[object], rows),
         page=_whole(meta.get("page")) or page,
         page_size=size,
-        total_count=int(total),
-        total_pages=math.ceil(total / size) if pages is None else pages,
+        total_count=total,
+        total_pages=-(-total // size) if pages is None else pages,
     )
 
 

@@ -1,4 +1,4 @@
-"""What all records of the API share: they are read leniently, for its public pages contradict each other."""
+"""Records as the API sends them, read leniently because its public pages contradict each other."""
 
 from typing import Annotated, Any, cast
 
@@ -8,25 +8,18 @@ PublicId = Annotated[str, Field(min_length=1)]
 """Opaque: a UUID in the reference, a ULID in the guides (both documented). Never a number."""
 
 
-def _named(value: object) -> str:
-    return value if isinstance(value, str) else ""
+Name = Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else "")]
+"""A display name; "" where the API sends none."""
 
 
 def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def _as_reference(value: object) -> object:
-    return {"public_id": value} if isinstance(value, str) else value
-
-
-Name = Annotated[str, BeforeValidator(_named)]
-"""A display name; "" where the API sends none."""
-
 TextOrNumber = Annotated[str, BeforeValidator(_as_text)]
 """Text that some tenants fill with numbers, such as an employee id."""
 
-Reference = BeforeValidator(_as_reference)
+Reference = BeforeValidator(lambda value: {"public_id": value} if isinstance(value, str) else value)
 """Lets a related record be the bare public_id as well as an object (inferred: requests name relations by id)."""
 
 
@@ -36,7 +29,7 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
 
-class Named(Record):
+class NamedRecord(Record):
     """A record with a public_id and a name."""
 
     public_id: PublicId
@@ -48,25 +41,19 @@ class Named(Record):
         return self.name or self.public_id
 
 
-def with_full_name(value: object) -> object:
-    """Fills `name` from `first_name` and `last_name`, which the guides show in its place (both documented)."""
-    if not isinstance(value, dict):
-        return value
-    record = cast(dict[str, Any], value)
-    if record.get("name"):
-        return record
-    parts = [record.get("first_name"), record.get("last_name")]
-    full = " ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())
-    return {**record, "name": full} if full else record
+class PersonRef(NamedRecord):
+    """A person as other records name one: public_id, name, email (documented)."""
 
-
-class Person(Named):
     email: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _full_name(cls, value: object) -> object:
-        return with_full_name(value)
+        """Fills `name` from `first_name` and `last_name`, which the guides show instead (both documented)."""
+        record = cast(dict[str, Any], value) if isinstance(value, dict) else {}
+        parts = [record.get("first_name"), record.get("last_name")]
+        full = " ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())
+        return {**record, "name": full} if full and not record.get("name") else cast(object, value)
 
     @property
     def label(self) -> str:
@@ -74,11 +61,7 @@ class Person(Named):
         return self.name or self.email or self.public_id
 
 
-class PersonRef(Person):
-    """A person as other records name one: public_id, name, email (documented)."""
-
-
-class User(Person):
+class User(PersonRef):
     """A person's profile (documented). `role` is admin, organizer or user; other values pass."""
 
     role: str | None = None
@@ -89,11 +72,11 @@ class User(Person):
     """ISO 8601 date and time, as sent."""
 
 
-class GroupRef(Named):
+class GroupRef(NamedRecord):
     """A group as other records name one."""
 
 
-class Group(Named):
+class Group(NamedRecord):
     """A group (documented). `source` is "plusplus" for groups made there; other sources keep their groups in step."""
 
     source: str | None = None
@@ -102,13 +85,13 @@ class Group(Named):
     modified: str | None = None
 
 
-class ContentRef(Named):
+class ContentRef(NamedRecord):
     """A content item as an assignment names it."""
 
     content_type: str = ""
 
 
-class ContentItem(Named):
+class ContentItem(NamedRecord):
     """The summary the API gives of any content item (documented). `content_type` is an open set."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
@@ -163,7 +146,7 @@ class Assignment(Record):
     created: str | None = None
 
 
-class EventRef(Named):
+class EventRef(NamedRecord):
     """An event as an enrollment names it."""
 
 

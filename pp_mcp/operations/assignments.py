@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from pp_mcp.answers import (
-    AssignmentRow,
-    ItemAnswer,
-    ListAnswer,
-    Named,
-    ToolCall,
-    assignment_row,
-    counted,
-    full,
-    list_answer,
-    scope_of,
-)
+from pp_mcp.answers import AssignmentRow, ItemAnswer, ListAnswer, Named, ToolCall, full, scope_of
 from pp_mcp.api import Written
 from pp_mcp.declare import UNSET, Call, Effect, Unset, operation
-from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import Assignment, ContentItem, User
-from pp_mcp.operations.params import (
-    AssignmentArg,
-    ContentTypeArg,
-    DayArg,
-    DetailArg,
-    DueArg,
-    ExpiryArg,
-    FromArg,
-    ItemArg,
-    OverdueArg,
-    PageArg,
-    PageSizeArg,
-    StateArg,
-    UntilArg,
-    UserArg,
-    same_moment,
-)
-from pp_mcp.plan import Done, Plan, left_out, update_plan
+from pp_mcp.operations import params
+from pp_mcp.operations.lists import list_page
+from pp_mcp.plan import Done, Plan, call_of, left_out, update_plan
 from pp_mcp.text import person, quoted, word
 
 OUTSTANDING = ("not_started", "in_progress")
 """States in which there is still something to do (inferred from the help centre; not itself a value of the API)."""
 
-DueFromArg = Annotated[DayArg, Field(description="Due on or after, YYYY-MM-DD.")]
-DueUntilArg = Annotated[DayArg, Field(description="Due on or before, YYYY-MM-DD.")]
+DueFromArg = Annotated[params.DayArg, Field(description="Due on or after, YYYY-MM-DD.")]
+DueUntilArg = Annotated[params.DayArg, Field(description="Due on or before, YYYY-MM-DD.")]
 
 
 @operation(
@@ -56,34 +28,39 @@ DueUntilArg = Annotated[DayArg, Field(description="Due on or before, YYYY-MM-DD.
 )
 async def list_assignments(
     call: Call,
-    user: UserArg | None = None,
-    content_item: ItemArg | None = None,
-    state: StateArg | None = None,
-    content_type: ContentTypeArg | None = None,
-    is_overdue: OverdueArg | None = None,
+    user: params.UserArg | None = None,
+    content_item: params.ItemArg | None = None,
+    state: params.StateArg | None = None,
+    content_type: params.ContentTypeArg | None = None,
+    is_overdue: params.OverdueArg | None = None,
     due_date_gte: DueFromArg | None = None,
     due_date_lte: DueUntilArg | None = None,
-    created_gte: FromArg | None = None,
-    created_lte: UntilArg | None = None,
-    page: PageArg = 1,
-    page_size: PageSizeArg = 25,
-    detail: DetailArg = "concise",
+    created_gte: params.FromArg | None = None,
+    created_lte: params.UntilArg | None = None,
+    page: params.PageArg = 1,
+    page_size: params.PageSizeArg = 25,
+    detail: params.DetailArg = "concise",
 ) -> ListAnswer[AssignmentRow]:
     """Look through assignments (who has to learn what, state, deadline) a page at a time, by person, content item,
     state or date. For counts, completion rates, groups or managers use report_assignments: it reads all pages at once.
     Late ones alone: list_overdue_assignments."""
-    return await _page(
+    return await list_page(
         call,
-        user,
-        content_item,
-        page,
-        page_size,
-        detail,
+        "list_assignments",
+        Assignment,
+        AssignmentRow,
+        noun="assignment",
+        scope=_scope(user, content_item),
+        page=page,
+        page_size=page_size,
+        detail=detail,
+        user=user,
+        content_item=content_item,
         state=state,
         content_type=content_type,
         is_overdue=is_overdue,
-        due_date_gte=due_date_gte.isoformat() if due_date_gte else None,
-        due_date_lte=due_date_lte.isoformat() if due_date_lte else None,
+        due_date_gte=due_date_gte,
+        due_date_lte=due_date_lte,
         created_gte=created_gte,
         created_lte=created_lte,
     )
@@ -98,77 +75,42 @@ async def list_assignments(
 )
 async def list_overdue_assignments(
     call: Call,
-    user: UserArg | None = None,
-    content_item: ItemArg | None = None,
-    content_type: ContentTypeArg | None = None,
+    user: params.UserArg | None = None,
+    content_item: params.ItemArg | None = None,
+    content_type: params.ContentTypeArg | None = None,
     due_date_gte: DueFromArg | None = None,
     due_date_lte: DueUntilArg | None = None,
-    page: PageArg = 1,
-    page_size: PageSizeArg = 25,
-    detail: DetailArg = "concise",
+    page: params.PageArg = 1,
+    page_size: params.PageSizeArg = 25,
+    detail: params.DetailArg = "concise",
 ) -> ListAnswer[AssignmentRow]:
     """Show who is late: assignments past their deadline and not finished, a page at a time, by person or content item.
     For who is overdue by manager or group, with totals, use report_assignments; for other states list_assignments."""
-    return await _page(
+    return await list_page(
         call,
-        user,
-        content_item,
-        page,
-        page_size,
-        detail,
-        is_overdue=True,
-        content_type=content_type,
-        due_date_gte=due_date_gte.isoformat() if due_date_gte else None,
-        due_date_lte=due_date_lte.isoformat() if due_date_lte else None,
-    )
-
-
-async def _page(
-    call: Call,
-    user: User | None,
-    content_item: ContentItem | None,
-    page: int,
-    page_size: int,
-    detail: str,
-    **filters: str | bool | None,
-) -> ListAnswer[AssignmentRow]:
-    found = await call.api.page(
         "list_assignments",
         Assignment,
+        AssignmentRow,
+        noun="overdue assignment",
+        scope=_scope(user, content_item),
         page=page,
         page_size=page_size,
-        user=user.public_id if user else None,
-        content_item=content_item.public_id if content_item else None,
-        **filters,
-    )
-    overdue = filters.get("is_overdue") is True
-    return list_answer(
-        found,
-        lambda assignment: assignment_row(assignment, detail),
-        one="overdue assignment" if overdue else "assignment",
-        many="overdue assignments" if overdue else "assignments",
-        scope=scope_of(of=content_item.name if content_item else None, for_=user.name if user else None),
-        stands_out=_facts(found.items, overdue),
-        narrow="user, content_item, content_type, due dates"
-        if overdue
-        else "user, content_item, state, is_overdue, dates",
+        detail=detail,
+        always={"is_overdue": True},
+        user=user,
+        content_item=content_item,
+        content_type=content_type,
+        due_date_gte=due_date_gte,
+        due_date_lte=due_date_lte,
     )
 
 
-def _facts(assignments: list[Assignment], all_overdue: bool) -> list[str]:
-    states = Counter(assignment.state or "unknown" for assignment in assignments)
-    facts = [f"{count:,} {word(state)}" for state, count in states.most_common()] if len(states) > 1 else []
-    late = [assignment for assignment in assignments if assignment.is_overdue]
-    if late and not all_overdue:
-        facts.append(counted(len(late), "overdue"))
-    due = min((assignment.due_date for assignment in late if assignment.due_date), default=None)
-    if due:
-        facts.append(f"the oldest due {word(due)}")
-    return facts
+def _scope(user: User | None, content_item: ContentItem | None) -> str:
+    return scope_of(of=content_item.name if content_item else None, for_=user.name if user else None)
 
 
 @operation(toolset="assignments", title="Get one assignment", effect=Effect.READ)
-async def get_assignment(call: Call, assignment: AssignmentArg) -> ItemAnswer[AssignmentRow]:
+async def get_assignment(call: Call, assignment: params.AssignmentArg) -> ItemAnswer[AssignmentRow]:
     """Show one assignment: person, content item, state, progress, score, due and expiry dates, attempt, rating. To find
     assignments by person or content item use list_assignments."""
     late = " (overdue)" if assignment.is_overdue else ""
@@ -181,10 +123,10 @@ async def get_assignment(call: Call, assignment: AssignmentArg) -> ItemAnswer[As
 @operation(toolset="assignments", title="Assign content to a person", effect=Effect.ADD)
 async def assign_content(
     call: Call,
-    user: UserArg,
-    content_item: ItemArg,
-    due_date: DueArg | None = None,
-    expires_at: ExpiryArg | None = None,
+    user: params.UserArg,
+    content_item: params.ItemArg,
+    due_date: params.DueArg | None = None,
+    expires_at: params.ExpiryArg | None = None,
 ) -> Plan:
     """Give one person something to learn (a course, track, video…), with a deadline if wanted. Where it is outstanding
     already nothing changes and the answer says so: change its deadline with update_assignment. PlusPlus may notify the
@@ -204,38 +146,31 @@ async def assign_content(
         written = await call.api.write("assign_content", Assignment, body)
         made = written.value
         if made.public_id in known or was_there(written):
-            due = word(made.due_date or "never")
             return Done(
-                summary=f"{label_of(made)} was there already, {word(made.state)}, due {due}: nothing changed.",
+                summary=f"{label_of(made)} already existed: {word(made.state)}, {_due(made)}. Nothing changed.",
                 target=target_of(made),
             )
         asked = {field: body[field] for field in ("due_date", "expires_at") if field in body}
         after = _dates(made)
-        missed = [field for field, value in asked.items() if not same_moment(after[field], value)]
-        due = f"due {word(made.due_date)}" if made.due_date else "with no due date"
+        missed = [field for field, value in asked.items() if not params.same_moment(after[field], value)]
         return Done(
-            summary=(
-                f"Assigned {quoted(content_item.name)} to {person(user.name, user.email)}, {due}.{left_out(missed)}"
-            ),
+            summary=f"Assigned {quoted(content_item.name)} to {person(user.name, user.email)}, {_due(made)}."
+            + left_out(missed),
             target=target_of(made),
             changes={"state": [None, made.state], **{field: [None, after[field]] for field in asked}},
             not_applied=missed,
-            undo=ToolCall(tool="drop_assignment", arguments={"assignment": made.public_id}),
+            undo=call_of("drop_assignment", "assignment", made.public_id),
             undo_note="Dropping leaves a dropped assignment in the history.",
         )
 
-    unchanged = None
-    if active is not None:
-        due = f"due {word(active.due_date)}" if active.due_date else "with no due date"
-        unchanged = (
-            f"{label_of(active)} is outstanding already: {word(active.state)}, {due}, "
-            f"public_id {word(active.public_id)}. Its dates are changed with update_assignment."
-        )
     return Plan(
         target=target_of(active) if active else Named(kind="assignment", name=f"{content_item.name} for {user.name}"),
         summary=f"Assign {quoted(content_item.name)} to {person(user.name, user.email)}.",
         apply=apply,
-        unchanged=unchanged,
+        unchanged=f"{label_of(active)} is already outstanding: {word(active.state)}, {_due(active)}, public_id "
+        f"{word(active.public_id)}. Change its dates with update_assignment."
+        if active
+        else None,
         check=ToolCall(
             tool="list_assignments", arguments={"user": user.public_id, "content_item": content_item.public_id}
         ),
@@ -245,43 +180,31 @@ async def assign_content(
 @operation(toolset="assignments", title="Change an assignment's dates", effect=Effect.CHANGE)
 async def update_assignment(
     call: Call,
-    assignment: AssignmentArg,
-    due_date: Annotated[DayArg, Field(description="New due date, YYYY-MM-DD; null removes it.")] | Unset | None = UNSET,
-    expires_at: Annotated[ExpiryArg, Field(description="New expiry, ISO 8601; null removes it.")]
+    assignment: params.AssignmentArg,
+    due_date: Annotated[params.DayArg, Field(description="New due date, YYYY-MM-DD; null removes it.")]
+    | Unset
+    | None = UNSET,
+    expires_at: Annotated[params.ExpiryArg, Field(description="New expiry, ISO 8601; null removes it.")]
     | Unset
     | None = UNSET,
 ) -> Plan:
     """Extend, set or remove the deadline or expiry of one assignment ("give Jane two more weeks"). Only given fields
     change. Dates of event enrollments are managed by the event and refused. For many assignments use
     bulk_update_assignments."""
-    asked: dict[str, Any] = {}
-    if not isinstance(due_date, Unset):
-        asked["due_date"] = due_date.isoformat() if due_date else None
-    if not isinstance(expires_at, Unset):
-        asked["expires_at"] = expires_at
-    if not asked:
-        raise InvalidArgument("Nothing to change: give due_date or expires_at (null removes).", field_errors={})
-    before = _dates(assignment)
-    asked = {field: before[field] if same_moment(before[field], value) else value for field, value in asked.items()}
-
-    async def send() -> Mapping[str, Any]:
-        body = {field: value for field, value in asked.items() if before[field] != value}
-        after = _dates(
-            (await call.api.write("update_assignment", Assignment, body, public_id=assignment.public_id)).value
-        )
-        return {
-            field: asked[field] if field in asked and same_moment(value, asked[field]) else value
-            for field, value in after.items()
-        }
-
     return update_plan(
+        call.api,
+        "update_assignment",
+        Assignment,
+        assignment,
+        params.asked_for(
+            "due_date",
+            "expires_at",
+            due_date=due_date.isoformat() if isinstance(due_date, date) else due_date,
+            expires_at=expires_at,
+        ),
         target=target_of(assignment),
-        tool="update_assignment",
-        reference="assignment",
-        before=before,
-        asked=asked,
-        send=send,
-        check=ToolCall(tool="get_assignment", arguments={"assignment": assignment.public_id}),
+        comparable=_dates,
+        same=params.same_moment,
         clears=frozenset({"due_date", "expires_at"}),
     )
 
@@ -289,7 +212,11 @@ async def update_assignment(
 def was_there(written: Written[Assignment]) -> bool:
     """Whether the answer to an assign says that somebody else had assigned it meanwhile: 200 is the one there already,
     201 a new one (documented). After a repeat 200 may be the one that the first attempt made."""
-    return written.status == 200 and not written.retried
+    return written.status == 200 and written.attempts == 1
+
+
+def _due(assignment: Assignment) -> str:
+    return f"due {word(assignment.due_date)}" if assignment.due_date else "with no due date"
 
 
 def _dates(assignment: Assignment) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from pp_mcp.declare import Reference
+from pp_mcp.declare import UNSET, Reference
+from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import Assignment, ContentItem, EventRef, Group, User
 
 # --- references ---------------------------------------------------------------------------------------------------
@@ -149,3 +150,18 @@ def same_moment(one: str | None, other: str | None) -> bool:
     # To the second: services drop fractions differently.
     first, second = (text.replace("+00:00", "").rstrip("Z").split(".")[0] for text in (one, other))
     return first == second
+
+
+def asked_for(*clearable: str, **given: Any) -> dict[str, Any]:
+    """What the caller wants set, of the arguments `given`: without those that were left out. null is a value of the
+    `clearable` ones alone.
+
+    Raises:
+        InvalidArgument: nothing was asked for.
+    """
+    asked = {
+        name: value for name, value in given.items() if value is not UNSET and (value is not None or name in clearable)
+    }
+    if not asked:
+        raise InvalidArgument(f"Nothing to change. Give at least one of {', '.join(given)}.", field_errors={})
+    return asked

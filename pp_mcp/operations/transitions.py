@@ -1,21 +1,115 @@
-"""The steps of an assignment's life: complete, drop, exempt, and back."""
+"""What can be done to an assignment: complete, drop, exempt, take back, set its due date; for one and for many."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from pp_mcp.answers import ToolCall
+from pp_mcp.answers import Json, ToolCall
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING, label_of, target_of
 from pp_mcp.operations.params import AssignmentArg
 from pp_mcp.plan import Done, Plan
-from pp_mcp.text import word
+from pp_mcp.text import listed, word
+
+ActionName = Literal["set_due_date", "complete", "exempt", "drop", "revert_completion", "revert_exemption"]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action. `works_on` and `goal` are states, as documented; an action without a goal sets dates."""
+
+    tool: str
+    """The tool that does it to one assignment; the operation of the API has the same name."""
+    verb: str
+    did: str
+    already: str
+    """What is said of assignments that are as the action would leave them."""
+    works_on: tuple[str, ...] = OUTSTANDING
+    goal: tuple[str, ...] = ()
+    warning: str | None = None
+    undone_by: ActionName | None = None
+    undo_note: str | None = None
+    """What the undo cannot bring back, or why there is none."""
+
+    @property
+    def irreversible(self) -> bool:
+        """Whether nothing brings back what it takes away."""
+        return self.undone_by is None
+
+
+ACTIONS: dict[ActionName, Action] = {
+    "set_due_date": Action(
+        "update_assignment",
+        "Set the due date of",
+        "Set the due date of",
+        "already due then",
+        undone_by="set_due_date",
+    ),
+    "complete": Action(
+        "complete_assignment",
+        "Complete",
+        "Completed",
+        "already completed",
+        works_on=(*OUTSTANDING, "exempted"),
+        goal=("completed",),
+        warning="Completing a track does not complete its steps.",
+        undone_by="revert_completion",
+        undo_note="Progress and dates from before may not come back.",
+    ),
+    "exempt": Action(
+        "exempt_assignment",
+        "Exempt",
+        "Exempted",
+        "already exempted",
+        goal=("exempted",),
+        undone_by="revert_exemption",
+    ),
+    "drop": Action(
+        "drop_assignment",
+        "Drop",
+        "Dropped",
+        "already dropped",
+        works_on=(*OUTSTANDING, "exempted"),
+        goal=("dropped",),
+        warning="Progress no longer counts; assigning again starts from zero.",
+        undo_note="The API cannot undo a drop. Assigning again makes a new assignment.",
+    ),
+    "revert_completion": Action(
+        "revert_completion",
+        "Reopen",
+        "Reopened",
+        "already outstanding",
+        works_on=("completed",),
+        goal=OUTSTANDING,
+        warning="Completion dates and scores may be lost. What is past its due date becomes overdue again.",
+        undo_note="Completing again sets the date of that day and no score.",
+    ),
+    "revert_exemption": Action(
+        "revert_exemption",
+        "Take back the exemption of",
+        "Took back the exemption of",
+        "already outstanding",
+        works_on=("exempted",),
+        goal=OUTSTANDING,
+        undone_by="exempt",
+    ),
+}
+
+_KNOWN = {state for action in ACTIONS.values() for state in (*action.works_on, *action.goal)}
+
+
+def what_works(state: str | None) -> str:
+    """What can be done with an assignment in this state; nothing of a state that is not documented."""
+    tools = [action.tool for action in ACTIONS.values() if action.goal and state in action.works_on]
+    if tools:
+        return f"What works: {listed(tools)}."
+    return "It cannot be brought back; assign_content makes a new one." if state in _KNOWN else ""
+
 
 ReasonArg = Annotated[
     str,
@@ -29,7 +123,7 @@ async def complete_assignment(call: Call, assignment: AssignmentArg) -> Plan:
     """Mark one assignment completed (finished elsewhere, proof outside PlusPlus). Works on outstanding and exempted
     ones. Completing a track does not complete its steps. If the person need not do it at all use exempt_assignment. For
     many use bulk_update_assignments."""
-    return await _step(call, assignment, "complete_assignment", "completed", (*OUTSTANDING, "exempted"))
+    return _step(call, assignment, ACTIONS["complete"])
 
 
 @operation(toolset="assignments", title="Drop an assignment", effect=Effect.DESTROY)
@@ -37,17 +131,7 @@ async def drop_assignment(call: Call, assignment: AssignmentArg, reason: ReasonA
     """Take an assignment away from a person (unassign). Previews, then needs confirm_token: the API cannot un-drop;
     only a new assignment, starting from zero, can follow. To excuse a person and keep the record use
     exempt_assignment."""
-    return await _step(
-        call,
-        assignment,
-        "drop_assignment",
-        "dropped",
-        (*OUTSTANDING, "exempted"),
-        body={"reason": reason} if reason else {},
-        effects=["Progress on it no longer counts. It cannot be un-dropped; assign_content makes a new one from zero."],
-        irreversible=True,
-        undo_note="The API has no un-drop; assign_content makes a new assignment.",
-    )
+    return _step(call, assignment, ACTIONS["drop"], body={"reason": reason} if reason else {})
 
 
 @operation(toolset="assignments", title="Exempt a person from an assignment", effect=Effect.CHANGE)
@@ -55,7 +139,7 @@ async def exempt_assignment(call: Call, assignment: AssignmentArg) -> Plan:
     """Excuse a person from an outstanding assignment: it stays on record as exempted and counts neither as done nor as
     late. Undone by revert_exemption. To take it away altogether use drop_assignment; if it was done elsewhere
     complete_assignment."""
-    return await _step(call, assignment, "exempt_assignment", "exempted", OUTSTANDING, undo="revert_exemption")
+    return _step(call, assignment, ACTIONS["exempt"])
 
 
 @operation(toolset="assignments", title="Reopen a completed assignment", effect=Effect.DESTROY)
@@ -64,79 +148,40 @@ async def revert_completion(call: Call, assignment: AssignmentArg) -> Plan:
     completion date and score may be lost, and the person has to do it again. For an exempted one use
     revert_exemption."""
     when = (assignment.completed_datetime or "")[:10]
-    lost = [
-        f"completed {word(when) if when else 'at an unknown time'}",
-        *([f"score {assignment.score:g}"] if assignment.score is not None else []),
-    ]
-    return await _step(
-        call,
-        assignment,
-        "revert_completion",
-        None,
-        ("completed",),
-        effects=[f"May be lost: {' and '.join(lost)}. It is outstanding again, and late if its due date has passed."],
-        irreversible=True,
-        undo_note="complete_assignment completes it again, but with the date of that day and no score.",
-    )
+    score = f", with a score of {assignment.score:g}" if assignment.score is not None else ""
+    known = f"Completed {f'on {word(when)}' if when else 'at an unknown time'}{score}."
+    return _step(call, assignment, ACTIONS["revert_completion"], effects=[known])
 
 
 @operation(toolset="assignments", title="Take back an exemption", effect=Effect.CHANGE)
 async def revert_exemption(call: Call, assignment: AssignmentArg) -> Plan:
     """Take back an exemption: the assignment is outstanding again, and late if its due date has passed. Undone by
     exempt_assignment. For a completed one use revert_completion."""
-    return await _step(call, assignment, "revert_exemption", None, ("exempted",), undo="exempt_assignment")
+    return _step(call, assignment, ACTIONS["revert_exemption"])
 
 
-_WHAT_WORKS = {
-    "completed": "revert_completion sets it back to outstanding.",
-    "dropped": "A dropped assignment cannot be brought back; assign_content makes a new one.",
-    "exempted": "revert_exemption sets it back to outstanding.",
-    "not_started": "It is outstanding: complete_assignment, exempt_assignment and drop_assignment work.",
-    "in_progress": "It is outstanding: complete_assignment, exempt_assignment and drop_assignment work.",
-}
-
-
-def what_works(state: str | None) -> str:
-    """What can be done with an assignment in this state."""
-    return _WHAT_WORKS.get(state or "", "")
-
-
-async def _step(
-    call: Call,
-    assignment: Assignment,
-    tool: str,
-    goal: str | None,
-    allowed: tuple[str, ...],
-    *,
-    body: Mapping[str, Any] | None = None,
-    effects: list[str] | None = None,
-    irreversible: bool = False,
-    undo: str | None = None,
-    undo_note: str | None = None,
+def _step(
+    call: Call, assignment: Assignment, action: Action, *, body: Json | None = None, effects: list[str] | None = None
 ) -> Plan:
-    """The plan of one step. `goal` is the state it leads to, none where that is "outstanding" (started or not)."""
-    before = assignment.state or "unknown"
-    goals = (goal,) if goal else OUTSTANDING
-    if before not in allowed and before not in goals and before in _WHAT_WORKS:
+    """The plan of one action on one assignment. A state that is not documented is tried: the API knows best."""
+    before, label = assignment.state or "unknown", label_of(assignment)
+    if before in _KNOWN and before not in (*action.works_on, *action.goal):
         raise InvalidArgument(
-            f"{label_of(assignment)} is {before}: {tool} works on {' or '.join(allowed)}. {what_works(before)}",
+            f"{label} is {before}: {action.tool} works on {' or '.join(action.works_on)}. {what_works(before)}",
             field_errors={"assignment": [f"is {before}"]},
         )
-    if tool == "complete_assignment":
-        if before == "exempted":
-            undo_note = "Two calls undo it: revert_completion, then exempt_assignment."
-        else:
-            undo, undo_note = "revert_completion", "Progress and dates from before may not come back."
+    undo, undo_note = ACTIONS[action.undone_by].tool if action.undone_by else None, action.undo_note
+    if before == "exempted" and undo == "revert_completion":
+        undo, undo_note = None, "Two calls undo it: revert_completion, then exempt_assignment."
 
     async def apply() -> Done:
-        after = (await call.api.write(tool, Assignment, body, public_id=assignment.public_id)).value
-        moved = after.state in goals
-        changed = {"state": [before, after.state]} if after.state != before else {}
+        after = (await call.api.write(action.tool, Assignment, body, public_id=assignment.public_id)).value
+        moved, changed = after.state in action.goal, after.state != before
         return Done(
-            summary=f"{label_of(assignment)} is {word(after.state)} now, {word(before)} before."
+            summary=f"{label} is {word(after.state)} now, {word(before)} before."
             if moved
-            else f"The API answered, but {label_of(assignment)} is {word(after.state)}.",
-            changes=changed,
+            else f"The API answered, but {label} is {word(after.state)}.",
+            changes={"state": [before, after.state]} if changed else {},
             not_applied=[] if moved else ["state"],
             undo=ToolCall(tool=undo, arguments={"assignment": assignment.public_id}) if undo and changed else None,
             undo_note=undo_note if changed else None,
@@ -146,94 +191,11 @@ async def _step(
     progress = f", {assignment.progress:.0%} done" if assignment.progress else ""
     return Plan(
         target=target_of(assignment),
-        summary=f"{_VERBS[tool]} {label_of(assignment)} ({word(before)}{progress}{late}).",
+        summary=f"{action.verb} {label} ({word(before)}{progress}{late}).",
         apply=apply,
         state=[before, assignment.due_date, assignment.progress, assignment.score, assignment.completed_datetime],
-        effects=effects or [],
-        irreversible=irreversible,
-        unchanged=f"{label_of(assignment)} is {before} already." if before in goals else None,
+        effects=[*([action.warning] if action.warning else []), *(effects or [])],
+        irreversible=action.irreversible,
+        unchanged=f"{label} is {before} already." if before in action.goal else None,
         check=ToolCall(tool="get_assignment", arguments={"assignment": assignment.public_id}),
     )
-
-
-_VERBS = {
-    "complete_assignment": "Complete",
-    "drop_assignment": "Drop",
-    "exempt_assignment": "Exempt",
-    "revert_completion": "Reopen",
-    "revert_exemption": "Take back the exemption of",
-}
-
-
-ActionName = Literal["set_due_date", "complete", "exempt", "drop", "revert_completion", "revert_exemption"]
-
-
-@dataclass(frozen=True)
-class Action:
-    """One action. `works_on` and `goal` are states; an action without a goal sets dates."""
-
-    operation: str
-    verb: str
-    did: str
-    works_on: tuple[str, ...] = OUTSTANDING
-    goal: tuple[str, ...] = ()
-    warning: str | None = None
-    undone_by: ActionName | None = None
-    undo_note: str | None = None
-    """A word about the undo, or why there is none."""
-
-    @property
-    def irreversible(self) -> bool:
-        """Whether nothing brings back what it takes away."""
-        return self.undone_by is None
-
-
-ACTIONS: dict[ActionName, Action] = {
-    "set_due_date": Action(
-        "update_assignment",
-        "Set the due date of",
-        "Set the due date of",
-        undone_by="set_due_date",
-    ),
-    "complete": Action(
-        "complete_assignment",
-        "Complete",
-        "Completed",
-        goal=("completed",),
-        warning="Completing a track does not complete its steps.",
-        undone_by="revert_completion",
-        undo_note="Progress from before may not come back.",
-    ),
-    "exempt": Action(
-        "exempt_assignment",
-        "Exempt",
-        "Exempted",
-        goal=("exempted",),
-        undone_by="revert_exemption",
-    ),
-    "drop": Action(
-        "drop_assignment",
-        "Drop",
-        "Dropped",
-        goal=("dropped",),
-        warning="Dropped assignments cannot be brought back; new ones start from zero.",
-        undo_note="The API has no un-drop; bulk_assign_content makes new assignments.",
-    ),
-    "revert_completion": Action(
-        "revert_completion",
-        "Reopen",
-        "Reopened",
-        works_on=("completed",),
-        goal=OUTSTANDING,
-        warning="Completion dates and scores may be lost.",
-        undo_note="Completing again would set today's date and no score.",
-    ),
-    "revert_exemption": Action(
-        "revert_exemption",
-        "Take back the exemption of",
-        "Took back the exemption of",
-        works_on=("exempted",),
-        goal=OUTSTANDING,
-        undone_by="exempt",
-    ),
-}

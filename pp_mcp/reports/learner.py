@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from pp_mcp.answers import Answer, UserRow, user_row
+from pp_mcp.answers import Answer, UserRow, concise
 from pp_mcp.api.walk import walk
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Assignment
@@ -71,7 +71,7 @@ async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
         said += f" Next: {quoted(upcoming.content_item.name)}, due {word(upcoming.due_date)}."
     return LearnerAnswer(
         summary=said,
-        user=user_row(user),
+        user=concise(UserRow, user),
         totals=figures(counts, rates=coverage.complete),
         overdue=[_row(row) for row in late[:SHOWN]],
         next_due=[_row(row) for row in coming[:SHOWN]],

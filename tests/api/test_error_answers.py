@@ -76,17 +76,17 @@ def test_status_and_code(status: int, kind: type[ApiError], code: str) -> None:
         ({"error": "Plain."}, "Plain.", {}),
         ({"detail": "Not here."}, "Not here.", {}),
         ({"message": "Not there."}, "Not there.", {}),
-        (NINJA, "PlusPlus found values wrong.", {"email": ["no e-mail"], "page": ["low"]}),
+        (NINJA, "PlusPlus rejected some values.", {"email": ["no e-mail"], "page": ["low"]}),
         (
             {"detail": [{"loc": ["body"], "msg": "bad"}, {"msg": 3}, "x"]},
-            "PlusPlus found values wrong.",
+            "PlusPlus rejected some values.",
             {"request": ["bad", "is wrong"]},
         ),
-        ({"error": {"message": 3, "code": None, "field_errors": ["x"]}}, "PlusPlus found values wrong.", {}),
+        ({"error": {"message": 3, "code": None, "field_errors": ["x"]}}, "PlusPlus rejected some values.", {}),
         ({"error": {"message": "M", "field_errors": {"a": [1, "b"]}}}, "M", {"a": ["b"]}),
-        ([], "PlusPlus found values wrong.", {}),
-        (None, "PlusPlus found values wrong.", {}),
-        ("<html>no</html>", "PlusPlus found values wrong.", {}),
+        ([], "PlusPlus rejected some values.", {}),
+        (None, "PlusPlus rejected some values.", {}),
+        ("<html>no</html>", "PlusPlus rejected some values.", {}),
     ],
 )
 def test_bodies(body: Any, message: str, field_errors: dict[str, list[str]]) -> None:
@@ -114,9 +114,7 @@ def test_a_failure_may_have_applied_a_write_only() -> None:
     assert (read.maybe_applied, write.maybe_applied) == (False, True)
 
 
-@pytest.mark.parametrize(
-    ("status", "hint"), [(302, "PP_BASE_URL"), (405, "PP_ROUTES"), (418, "documents no such status")]
-)
+@pytest.mark.parametrize(("status", "hint"), [(302, "PP_BASE_URL"), (405, "PP_ROUTES"), (418, "does not document")])
 def test_an_unexpected_answer_says_what_to_check(status: int, hint: str) -> None:
     error = error_from_answer(status, {"Location": "https://x/?token=1"}, b"secret", "get_user", "GET")
     assert isinstance(error, UnexpectedAnswer)
@@ -224,5 +222,5 @@ def test_what_the_others_carry() -> None:
     assert unclear.field_errors == {"user": ["Two match."]}
     assert InvalidArgument("m").field_errors == {}
     spent = OutOfTime(seconds=45)
-    assert (spent.seconds, spent.is_write_pending, "45 seconds" in spent.message) == (45, False, True)
+    assert (spent.seconds, "45 seconds" in spent.message) == (45, True)
     assert OutOfTime("Why.", seconds=0).message == "Why."

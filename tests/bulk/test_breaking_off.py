@@ -50,7 +50,7 @@ async def test_a_cancelled_assignment_goes_on_where_it_stopped(there: Desk) -> N
     assert 20 <= before < 40
     there.network.before = lambda _request, _number: None
     rest = await planned(there, "bulk_assign_content", content_item=NEW_ITEM, users=team)
-    assert rest.writes == 50 - before
+    assert rest.reach == 50 - before
     await rest.apply()
     assert sum(applied(there).values()) == len(writes(there)) == 50
     assert (

@@ -88,7 +88,7 @@ async def test_a_person_is_asked(tenant: Tenant, stage: Stage, way: Way, agrees:
     team = stage.one(
         "SELECT count(*) FROM users WHERE is_active AND manager_id = (SELECT id FROM users WHERE name = 'Rosa Alvarez')"
     )
-    assert lines[0] == f"Assign “Quite New” to {team} people who report to “Rosa Alvarez”, due 2027-01-01."
+    assert lines[0] == f"Assign “Quite New” to {team} people reporting to “Rosa Alvarez”, due 2027-01-01."
     assert lines[1].startswith("Get it: “")
     assert lines[-1].startswith(f"Takes {team} requests")
     assert answer["status"] == ("done" if agrees else "unchanged")

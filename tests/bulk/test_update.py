@@ -65,8 +65,8 @@ async def test_each_action(there: Desk, action: str, state: str, verb: str) -> N
     plan = await planned(there, UPDATE, action=action, assignments=[*ids, done_before, dropped])
     assert plan.irreversible is (action == "drop")
     left = {
-        "complete": ("1 is so already: left alone.", "(dropped)"),
-        "drop": ("1 is so already: left alone.", "(completed)"),
+        "complete": ("1 already completed", "(dropped)"),
+        "drop": ("1 already dropped", "(completed)"),
         "exempt": ("Not possible for 1 (completed): “", "(dropped)"),
     }
     for words in left[action]:
@@ -77,7 +77,41 @@ async def test_each_action(there: Desk, action: str, state: str, verb: str) -> N
     assert states(there, ids) == {state}
     assert len(writes(there)) == 8
     again = await planned(there, UPDATE, action=action, assignments=ids)
-    assert again.unchanged == "Nothing to do for 8 assignments: 8 so already."
+    assert again.unchanged == f"Nothing to do for 8 assignments: 8 already {state}."
+
+
+STATES = ("not_started", "in_progress", "completed", "dropped", "exempted")
+WORKS_ON = {
+    "complete": {"not_started", "in_progress", "exempted"},
+    "drop": {"not_started", "in_progress", "exempted"},
+    "exempt": {"not_started", "in_progress"},
+    "revert_completion": {"completed"},
+    "revert_exemption": {"exempted"},
+}
+"""What the API documents, for one as for many."""
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("action", WORKS_ON)
+async def test_each_action_works_on_what_the_api_documents(there: Desk, action: str, state: str) -> None:
+    one = there.one(
+        f"""SELECT public_id FROM assignments a WHERE state = ? AND {NOT_AN_EVENTS} AND (SELECT count(*) FROM
+            assignments b WHERE b.user_id = a.user_id AND b.content_item_id = a.content_item_id) = 1 ORDER BY id""",
+        state,
+    )
+    plan = await planned(there, UPDATE, action=action, assignments=[one])
+    assert (plan.unchanged is None) is (state in WORKS_ON[action])
+    if plan.unchanged is None:
+        assert outcomes(await plan.apply()) == {"succeeded": 1}
+    assert (states(there, [one]) != {state}) is (state in WORKS_ON[action])
+
+
+async def test_completing_exempted_ones_says_what_the_undo_leaves(there: Desk) -> None:
+    exempted = there.one(f"SELECT public_id FROM assignments WHERE state = 'exempted' AND {NOT_AN_EVENTS} ORDER BY id")
+    done = await do(there, UPDATE, action="complete", assignments=[*outstanding(there, 2), exempted])
+    assert outcomes(done) == {"succeeded": 3}
+    assert done.undo_note is not None
+    assert "1 of them was exempted before" in done.undo_note
 
 
 async def test_the_reason_for_dropping_is_recorded(there: Desk) -> None:

@@ -29,62 +29,31 @@ ROWS = [
     "body",
     [
         {"data": ROWS, "meta": {"succeeded": 2, "failed": 1}},
-        {"results": ROWS},
-        {"items": ROWS},
         ROWS,
-        {"data": {"results": ROWS}},
-        [{"id": row["public_id"], "success": row["status"] == "succeeded", "errors": row.get("error")} for row in ROWS],
-        [
-            {"item": {"public_id": "a"}, "status": 200},
-            {"item": {"public_id": "b"}, "status": 403, "message": "Not yours."},
-            {"item": {"public_id": "c"}, "status": 204},
-        ],
-        [{"public_id": "a", "ok": True}, {"public_id": "b", "error": "Not yours."}, {"public_id": "c"}],
-        [
-            {"public_id": "a", "result": "Archived"},
-            {"public_id": "b", "result": "FORBIDDEN", "error_message": "Not yours."},
-            {"public_id": "c", "result": "unchanged"},
-        ],
         {"succeeded": ["a", "c"], "failed": [{"public_id": "b", "error": WENT_WRONG}]},
         {"succeeded": [{"public_id": "a"}, {"public_id": "c"}], "failed": [{"public_id": "b", "error": "Not yours."}]},
-        {"succeeded": ["a", "c"], "failed": {"b": "Not yours."}},
-        {"success": ["a", "c"], "errors": {"b": ["Not yours."]}},
-        {"errors": {"b": WENT_WRONG}},
-        {"errors": {"b": {"detail": "Not yours."}}},
-        {"errors": [{"public_id": "b", "error": WENT_WRONG}]},
-        {"succeeded": 2, "errors": {"b": "Not yours."}},
-        {"failed": [{"public_id": "b", "message": "Not yours."}], "meta": {"succeeded": 2, "failed": 1}},
     ],
-)  # fmt: skip
+)
 def test_one_of_three_failed(body: Any) -> None:
     assert told(body) == MIXED
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"failed": [], "succeeded": ["a", "b", "c"]},
-        {"failed": []},
-        {"errors": {}},
-        {"succeeded": 3},
-        {"meta": {"succeeded": 3}},
-        {"succeeded": 3, "failed": 0},
-        {"success_count": 3, "errors": []},
-    ],
-)
-def test_all_went_well(body: Any) -> None:
-    assert [status for _, status, _ in told(body)] == ["succeeded"] * 3
+def test_all_went_well() -> None:
+    assert [status for _, status, _ in told({"failed": [], "succeeded": ["a", "b", "c"]})] == ["succeeded"] * 3
 
 
 @pytest.mark.parametrize(
     ("body", "statuses"),
     [
-        ([{"public_id": "a"}], ["succeeded", "unknown", "unknown"]),
+        ({"data": [{"public_id": "a", "status": "succeeded"}]}, ["succeeded", "unknown", "unknown"]),
         ({"succeeded": ["a"], "failed": ["b"]}, ["succeeded", "failed", "unknown"]),
         ({"failed": ["b"], "succeeded": 1}, ["unknown", "failed", "unknown"]),
-        ([{"public_id": "a", "status": "queued"}, "b", 3, {"public_id": 4}], ["unknown"] * 3),
-        ([{"public_id": "a", "status": None}], ["unknown"] * 3),
-        ({"data": ROWS[:1], "errors": {"b": "x"}}, ["unknown", "failed", "succeeded"]),
+        (
+            [{"public_id": "a", "status": "queued"}, "b", 3, {"public_id": 4}, *ROWS[:1]],
+            ["unknown", "unknown", "succeeded"],
+        ),
+        ([{"public_id": "a", "status": None}, {"public_id": "b"}, *ROWS[:1]], ["unknown", "unknown", "succeeded"]),
+        ({"data": ROWS[:1], "errors": {"b": "x"}}, ["unknown", "unknown", "succeeded"]),
     ],
 )
 def test_an_item_without_a_word_is_unknown(body: Any, statuses: list[str]) -> None:
@@ -94,30 +63,28 @@ def test_an_item_without_a_word_is_unknown(body: Any, statuses: list[str]) -> No
 @pytest.mark.parametrize(
     "body",
     [
-        None, 3, "ok", [], {}, {"status": "ok"}, {"data": []}, {"data": {}}, {"data": [{"public_id": "z"}]},
-        ["a"], {"succeeded": 2}, {"succeeded": 2, "failed": 1}, {"succeeded": True}, {"succeeded": None},
-        {"error": WENT_WRONG},
+        None, 3, "ok", [], {}, {"status": "ok"}, {"data": []}, {"data": {}},
+        {"data": [{"public_id": "z", "status": "succeeded"}]}, ["a"], {"succeeded": 2}, {"succeeded": 2, "failed": 1},
+        {"succeeded": True}, {"succeeded": None}, {"error": WENT_WRONG}, {"errors": {}}, {"failed": []},
+        [{"public_id": "a"}],
     ],
 )  # fmt: skip
 def test_what_says_nothing_of_the_items(body: Any) -> None:
-    with pytest.raises(ValueError, match="what came of the items"):
+    with pytest.raises(ValueError, match="what became of the items"):
         read_bulk(body, ASKED)
 
 
-def test_messages_of_many_kinds() -> None:
-    rows = [{"public_id": "a", "status": "failed", "error": error} for error in ([WENT_WRONG, "B", "", 3], {}, 7)]
-    assert [told([row])[0][2] for row in rows] == ["Not yours.; B", None, None]
-    assert told([{"public_id": "a", "error": {"code": "conflict"}}])[0][1:] == ("failed", "conflict")
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(WENT_WRONG, "Not yours."), ({"code": "conflict"}, "conflict"), ({}, None), (7, None), ("", None)],
+)
+def test_messages(error: Any, message: str | None) -> None:
+    assert told([{"public_id": "a", "status": "failed", "error": error}])[0] == ("a", "failed", message)
 
 
 def test_ids_are_answered_as_asked_for() -> None:
-    assert told([{"public_id": "abc"}], ["ABC", "abc"]) == [("ABC", "succeeded", None), ("abc", "succeeded", None)]
-
-
-def test_sorted_by_what_came_of_them() -> None:
-    answer = read_bulk([{"public_id": "a"}, {"public_id": "b", "status": "failed"}], ASKED)
-    groups = (answer.succeeded, answer.failed, answer.unknown)
-    assert [[item.public_id for item in group] for group in groups] == [["a"], ["b"], ["c"]]
+    row = {"public_id": "abc", "status": "succeeded"}
+    assert told([row], ["ABC", "abc"]) == [("ABC", "succeeded", None), ("abc", "succeeded", None)]
 
 
 KEYS = ["data", "results", "items", "succeeded", "failed", "errors", "meta", "public_id", "status", "error", "a", "b"]

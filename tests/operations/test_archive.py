@@ -46,12 +46,12 @@ async def test_the_preview_names_what_is_lost_and_what_is_there_already(client: 
     event = stage.item("content_type = 'event' AND NOT is_archived")
     chosen = [*items(stage, 30), event, stage.item("is_archived")]
     preview = await ask(client, "archive_content_items", items=chosen)
-    assert preview["summary"].startswith("Not done yet. Archive 31 content items; 1 is archived already.")
+    assert "Archive 31 content items; 1 is already archived." in preview["summary"]
     assert preview["irreversible"] is False
     named = " ".join(preview["effects"])
     assert "“Item 0” (article)" in named
     assert "and 6 more" in named
-    assert "cancel events in PlusPlus, archiving tells nobody" in named
+    assert "1 event among them: archiving notifies nobody" in named
 
 
 async def test_items_that_fail_are_listed_and_the_others_done(stage: Stage) -> None:
@@ -67,7 +67,7 @@ async def test_items_that_fail_are_listed_and_the_others_done(stage: Stage) -> N
         answer = await confirmed(client, "archive_content_items", items=ids)
     assert answer["status"] == "partial"
     assert (answer["succeeded"], answer["failed"], answer["unknown"]) == (1, 1, 1)
-    assert answer["summary"].startswith("Archived 1 item. 1 item failed. Of 1 item no answer came")
+    assert answer["summary"].startswith("Archived 1 item. 1 item failed. 1 item has an unknown outcome")
     by_id = {one["public_id"]: one for one in answer["items"]}
     assert by_id[ids[1]]["reason"] == "Locked by its owner."
     assert by_id[ids[2]]["status"] == "unknown"
@@ -118,16 +118,17 @@ async def test_a_first_batch_that_is_refused_is_an_error(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "where", "one", "many"),
+    ("tool", "where", "so"),
     [
-        ("archive_content_items", "is_archived", "The item is archived already.", "All 2 items are archived already."),
-        ("unarchive_content_items", "NOT is_archived", "The item is not archived.", "None of the 2 items is archived."),
+        ("archive_content_items", "is_archived", "already archived"),
+        ("unarchive_content_items", "NOT is_archived", "not archived"),
     ],
 )
-async def test_nothing_to_do(client: Client, stage: Stage, tool: str, where: str, one: str, many: str) -> None:
+async def test_nothing_to_do(client: Client, stage: Stage, tool: str, where: str, so: str) -> None:
     first, second = stage.item(where), stage.item(where, 1)
+    one, many = f"The item is {so}.", f"All 2 items are {so}."
     for chosen, said in (([first], one), ([first, second], many), ([first, first], one)):
         answer = await ask(client, tool, items=chosen)
-        assert answer["summary"] == f"{said} Nothing was sent."
+        assert answer["summary"].startswith(said)
         assert answer["status"] == "unchanged"
     assert stage.writes() == []

@@ -23,7 +23,7 @@ async def test_what_is_outstanding_already_is_said_with_its_id(client: Client, s
     ).fetchone()
     answer = await ask(client, "assign_content", user=user, content_item=item, due_date="2030-01-01")
     assert answer["status"] == "unchanged"
-    assert "is outstanding already: in_progress" in answer["summary"]
+    assert "is already outstanding: in_progress" in answer["summary"]
     assert answer["target"]["public_id"] == target
     assert "update_assignment" in answer["summary"]
     assert stage.writes() == []
@@ -64,7 +64,7 @@ async def test_somebody_else_assigned_it_meanwhile(stage: Stage) -> None:
     async with connected(stage.tenant, transport=Between(stage.tenant, first_the_other)) as client:
         answer = await ask(client, "assign_content", user=user, content_item=item)
     assert answer["status"] == "unchanged"
-    assert "was there already, not_started, due never: nothing changed." in answer["summary"]
+    assert "already existed: not_started, with no due date. Nothing changed." in answer["summary"]
     assert answer["undo"] is None
 
 

@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "answers": frozenset({"models", "text"}),
     "api": frozenset({"errors", "models"}),
     "audit": frozenset({"errors", "text"}),
-    "plan": frozenset({"answers", "text"}),
+    "plan": frozenset({"answers", "api", "models", "text"}),
     "declare": frozenset({"answers", "api", "plan"}),
     "operations": OPERATION,
     "reports": OPERATION | {"operations"},

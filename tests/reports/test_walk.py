@@ -232,7 +232,8 @@ async def test_a_count_that_changes_is_seen_though_the_rows_add_up(there: Desk) 
 
 async def test_pages_that_hold_less_than_is_counted(there: Desk) -> None:
     coverage, rows = await Book([(5, ["a", "b"]), (5, ["c"])]).read(there)
-    assert coverage.reason == "the pages hold another number of rows than PlusPlus counts"
+    assert coverage.reason is not None
+    assert "differs from PlusPlus's count" in coverage.reason
     assert rows == ["a", "b", "c"]
 
 

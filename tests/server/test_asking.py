@@ -56,7 +56,7 @@ async def test_yes(stage: Stage, way: Way) -> None:
     assert stage.state(target) == "dropped"
     (question,) = person.questions
     assert question.startswith("Drop “")
-    assert "It cannot be un-dropped" in question
+    assert "starts from zero" in question
     assert question.endswith("This cannot be undone.")
 
 

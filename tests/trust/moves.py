@@ -176,7 +176,7 @@ MOVES: tuple[Move, ...] = (
         Move("bulk_update_assignments", many(action, where), name=f"bulk_update_assignments {action}")
         for action, where in (
             ("set_due_date", f"{OUTSTANDING} AND content_item_id NOT IN (SELECT event_id FROM enrollments)"),
-            ("complete", "1"),
+            ("complete", "state <> 'exempted'"),
             ("exempt", "1"),
             ("revert_exemption", f"state = 'exempted' AND {ALONE} OR state = 'completed' AND id % 5 = 0"),
         )

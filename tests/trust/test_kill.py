@@ -126,7 +126,7 @@ def test_many_assigned_and_then_completed_through_two_killed_servers(api: tuple[
     item = column(db, ITEM)[0]
     before = Counter(column(db, STATES, item))
     assign = {"content_item": item, "users": people, "reassign": True}
-    complete = {"action": "complete", "content_item": item}
+    complete = {"action": "complete", "content_item": item, "state": "not_started"}
 
     with running("serve", **settings) as process:
         first = Assistant(process)

@@ -1,0 +1,81 @@
+"""One page of a list: read from the API, and said in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from pp_mcp.answers import ListAnswer, Row, concise, full
+from pp_mcp.declare import Call
+from pp_mcp.models import Page
+from pp_mcp.text import listed, plural, plural_of
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+async def list_page(
+    call: Call,
+    operation: str,
+    model: type[BaseModel],
+    row: type[RowT],
+    *,
+    noun: str,
+    scope: str = "",
+    page: int,
+    page_size: int,
+    detail: str,
+    always: Mapping[str, Any] | None = None,
+    **filters: Any,
+) -> ListAnswer[RowT]:
+    """Reads one page and answers it. `filters` are the arguments by which the caller can narrow the list; `always` are
+    filters beside them that this tool sets itself."""
+    sent = {name: _sent(value) for name, value in {**filters, **(always or {})}.items()}
+    found = await call.api.page(operation, model, page=page, page_size=page_size, **sent)
+    return list_answer(found, row, detail, noun=noun, scope=scope, filters=filters)
+
+
+def _sent(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else getattr(value, "public_id", value)
+
+
+def list_answer(
+    page: Page[Any],
+    row: type[RowT],
+    detail: str,
+    *,
+    noun: str,
+    scope: str = "",
+    filters: Mapping[str, Any],
+) -> ListAnswer[RowT]:
+    """The answer for one page. `scope` follows the noun (" of the group “Platform”"); `filters` are the arguments that
+    narrow the list, by name, None where they were not given."""
+    many = plural_of(noun)
+    total, pages = page.total_count, page.total_pages
+    first = (page.page - 1) * page.page_size + 1
+    last = first + len(page.items) - 1
+    next_page = page.page + 1 if page.items and page.page < pages else None
+    given = [name for name, value in filters.items() if value is not None]
+    if total == 0:
+        summary = f"No {many}{scope} match." + (f" Remove or change a filter: {listed(given, 8)}." if given else "")
+    elif not page.items:
+        summary = f"Page {page.page:,} is past the end: {plural(total, noun)}{scope} on {plural(pages, 'page')}."
+    elif last - first + 1 >= total:
+        summary = f"{plural(total, noun)}{scope}."
+    else:
+        rows = f"{many[0].upper()}{many[1:]} {first:,}-{last:,}"
+        summary = f"{rows} of {total:,}{scope} (page {page.page:,} of {pages:,})."
+    if next_page is not None:
+        others = [name for name in filters if name not in given]
+        summary += f" Next: page={next_page}" + (f", or narrow with {listed(others, 5)}." if others else ".")
+    shown = full if detail == "full" else concise
+    return ListAnswer[RowT](
+        summary=summary,
+        total_count=total,
+        page=page.page,
+        page_size=page.page_size,
+        next_page=next_page,
+        items=[shown(row, thing) for thing in page.items],
+    )
