@@ -219,4 +219,4 @@ async def test_an_items_completions_that_move(there: Desk) -> None:
     there.network.before = two_missing
     answer = await there.ask("report_content")
     assert not answer["coverage"]["complete"]
-    assert "the pages hold another number of rows than PlusPlus counts" in answer["coverage"]["reason"]
+    assert "the number of rows on the pages differs from PlusPlus's count" in answer["coverage"]["reason"]

@@ -285,7 +285,7 @@ async def test_nothing_among_what_was_read_is_not_nothing(there: Desk) -> None:
         if request.url.params.get("page_size") == "100"
         else None
     )
-    reason = "the pages hold another number of rows than PlusPlus counts"
+    reason = "the number of rows on the pages differs from PlusPlus's count"
     start = f"Incomplete: 0 of 50 rows read ({reason}); counts are of those, rates left out. "
     for tool, given, words in (
         ("report_assignments", {}, "No assignments among those."),
