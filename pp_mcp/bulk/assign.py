@@ -185,7 +185,7 @@ async def _known(call: Call, item: ContentItem, people: list[User]) -> Known:
         if one.user.public_id in wanted:
             known.setdefault(one.user.public_id, {})[one.public_id] = (one.state, one.due_date)
 
-    read = await read_assignments(call, Selection(content_item=item), take, known.clear, people=wanted)
+    read = await read_assignments(call, Selection(content_item=[item]), take, known.clear, people=wanted)
     if not read.coverage.complete:
         raise OutOfTime(
             f"Who has it already could not be read in full ({read.coverage.reason}). Nothing was changed.", seconds=0

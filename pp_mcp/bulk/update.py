@@ -133,7 +133,7 @@ async def bulk_update_assignments(
     filters (a person, group, manager's team, content item, state, overdue). Those the action does not fit are left.
     Previews how many and whose, then needs confirm_token. For one use update_assignment or its siblings."""
     filters = {"state": state, "is_overdue": is_overdue}
-    selection = Selection(user, manager, group, content_item, filters)
+    selection = Selection([user] if user else None, manager, group, [content_item] if content_item else None, filters)
     deed = ACTIONS[action]
     if reason is not None and action != "drop":
         raise InvalidArgument("reason goes with action=drop.", field_errors={"reason": ["not for this action"]})
@@ -269,7 +269,7 @@ def _dates(action: ActionName, due_date: Any, due_dates: DueDates | None) -> Dat
 
 def _shown_by(selection: Selection) -> Json:
     """The filters of a list that shows how far a run without an answer came, as near as a list can."""
-    user = selection.user.public_id if selection.user else None
+    user = selection.user[0].public_id if selection.user else None
     return {name: value for name, value in {**selection.asked, "user": user}.items() if value is not None}
 
 

@@ -67,9 +67,11 @@ def _unpacked(properties: dict[str, dict[str, Any]], given: dict[str, Any]) -> d
     unpacked = dict(given)
     for name, value in given.items():
         takes_list = properties.get(name, {}).get("type") == "array"
-        if takes_list and isinstance(value, str) and value.lstrip().startswith("["):
-            with contextlib.suppress(ValueError, RecursionError):
-                unpacked[name] = json.loads(value)
+        if takes_list and isinstance(value, str):
+            unpacked[name] = [value]
+            if value.lstrip().startswith("["):
+                with contextlib.suppress(ValueError, RecursionError):
+                    unpacked[name] = json.loads(value)
     return unpacked
 
 
