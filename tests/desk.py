@@ -16,8 +16,7 @@ from pp_mcp.api import Client
 from pp_mcp.declare import Call
 from pp_mcp.demo import Tenant
 from pp_mcp.inventory import BY_NAME
-from pp_mcp.server.call import parse
-from pp_mcp.server.references import References
+from pp_mcp.server.arguments import prepare
 
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 """The present of the tenants in these tests."""
@@ -81,14 +80,7 @@ class Desk:
         """What a tool's operation gives: an answer, or the plan of a write."""
         operation = BY_NAME[tool]
         call = self.call(budget=budget, today=today)
-        arguments = parse(operation, given)
-        values = {name: getattr(arguments, name) for name in type(arguments).model_fields if name != "confirm_token"}
-        references = References(call.api)
-        for name, marker in operation.references.items():
-            if isinstance(values[name], str):
-                values[name] = (await references.one(name, marker, values[name]))[0]
-            elif values[name]:
-                values[name] = await references.many(name, marker, values[name])
+        values, _ = await prepare(operation, given, call.api)
         return await operation.function(call, **values)
 
     def sql(self, query: str, *params: Any) -> list[tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.server.app import PlusPlusServer, build_server
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.http import http_app
+
+FULL = os.environ.get("HYPOTHESIS_PROFILE") == "full"
+"""Whether drawn arguments and troubles are tried at full depth, as `.ci/run` does."""
 
 UNSHARED = "name_key NOT IN (SELECT name_key FROM users GROUP BY 1 HAVING count(*) > 1)"
 """SQL: the person's name is nobody else's."""

@@ -138,15 +138,10 @@ class RouteOverride(BaseModel):
     def _read_text(cls, entry: object) -> object:
         if isinstance(entry, str):
             method, _, path = entry.strip().rpartition(" ")
-            return {"path": path, "method": method.strip() or None}
+            return {"path": path, "method": method.strip().upper() or None}
         if not isinstance(entry, Mapping):
             raise ValueError('give "METHOD /path" or an object with path, method, query')
         return cast(object, entry)
-
-    @field_validator("method", mode="before")
-    @classmethod
-    def _in_capitals(cls, method: object) -> object:
-        return method.upper() if isinstance(method, str) else method
 
     @field_validator("method")
     @classmethod

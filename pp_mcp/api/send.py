@@ -307,7 +307,7 @@ class Sender:
                 body.clear()
                 complete = True
             except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, httpx2.CookieConflict) as fault:
-                reason, connecting = reason_of(fault), isinstance(fault, UNSENT)
+                reason, connecting = reason_of(fault), isinstance(fault, tuple(UNSENT))
         # An error status says all that matters, even if the rest of the answer broke off.
         if head is not None and (complete or head.status_code >= 400):
             return _whole(head, body)
@@ -355,39 +355,33 @@ def _whole(head: httpx2.Response, body: bytes | bytearray) -> httpx2.Response:
     return httpx2.Response(head.status_code, headers=headers, content=bytes(body))
 
 
-UNSENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.ProxyError,
-    httpx2.LocalProtocolError,
-    httpx2.UnsupportedProtocol,
-    httpx2.InvalidURL,
-)
+UNSENT: dict[type[Exception], str] = {
+    httpx2.PoolTimeout: "no connection was free in time",
+    httpx2.ConnectTimeout: "connecting timed out",
+    httpx2.ProxyError: "the proxy failed",
+    httpx2.ConnectError: "connecting failed",
+    httpx2.UnsupportedProtocol: "the address is neither http nor https",
+    httpx2.LocalProtocolError: "the request cannot be sent over HTTP",
+    httpx2.InvalidURL: "the address is not valid",
+}
 """Exceptions after which nothing was sent."""
 
-REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (socket.gaierror, "DNS lookup failed"),
-    (ssl.SSLCertVerificationError, "TLS certificate not accepted"),
-    (ssl.SSLError, "TLS failed"),
-    (ConnectionRefusedError, "connection refused"),
-    (ConnectionResetError, "connection reset"),
-    (httpx2.PoolTimeout, "no connection was free in time"),
-    (httpx2.ConnectTimeout, "connecting timed out"),
-    (httpx2.TimeoutException, "it took too long"),
-    (httpx2.ProxyError, "the proxy failed"),
-    (httpx2.ConnectError, "connecting failed"),
-    (httpx2.UnsupportedProtocol, "the address is neither http nor https"),
-    (httpx2.LocalProtocolError, "the request cannot be sent over HTTP"),
-    (httpx2.RemoteProtocolError, "the connection broke off"),
-    (httpx2.NetworkError, "the connection broke off"),
-)
+REASONS: dict[type[Exception], str] = {
+    socket.gaierror: "DNS lookup failed",
+    ssl.SSLCertVerificationError: "TLS certificate not accepted",
+    ssl.SSLError: "TLS failed",
+    ConnectionRefusedError: "connection refused",
+    ConnectionResetError: "connection reset",
+    **UNSENT,
+    httpx2.TimeoutException: "it took too long",
+    httpx2.TransportError: "the connection broke off",
+}
 
 
 def reason_of(fault: BaseException) -> str:
     """Why an exchange failed, by the classes of its causes; never by their text, which may hold addresses."""
     causes = list(_causes(fault))
-    found = (reason for kind, reason in REASONS if any(isinstance(cause, kind) for cause in causes))
+    found = (reason for kind, reason in REASONS.items() if any(isinstance(cause, kind) for cause in causes))
     return next(found, "the exchange failed")
 
 

@@ -23,14 +23,14 @@ class BulkAnswer(BaseModel):
 def read_bulk(body: object, asked: Sequence[str]) -> BulkAnswer:
     """Reads a 200 or 207 answer to a batch of the ids `asked`. The body of a 207 is not documented.
 
-    Two shapes are read: rows of `{public_id, status, error}`, under `data` or bare, and lists of ids or rows under
-    `succeeded` and `failed`. What they do not settle is "unknown": the caller reads those items again.
+    Two shapes are read: rows of `{public_id, status, error}`, bare or where a list has its rows, and lists of ids or
+    rows under `succeeded` and `failed`. What they do not settle is "unknown": the caller reads those items again.
     Raises ValueError if no item is settled.
     """
     found: dict[str, BulkOutcome] = {}
     answer = cast(dict[str, object], body) if isinstance(body, dict) else {"data": body}
-    for key, usual in (("data", None), ("succeeded", "succeeded"), ("failed", "failed")):
-        rows = answer.get(key)
+    for key in ("data", "items", "results", "succeeded", "failed"):
+        rows, usual = answer.get(key), key if key in ("succeeded", "failed") else None
         for row in cast(list[object], rows) if isinstance(rows, list) else []:
             fact: dict[str, Any] = cast(dict[str, Any], row) if isinstance(row, dict) else {"public_id": row}
             status = usual or fact.get("status")

@@ -95,8 +95,8 @@ async def kept_page(
     answer = list_answer(found, row, detail, noun=noun, scope=scope, filters=filters)
     if coverage is not None and not coverage.complete:
         answer.summary = (
-            f"Incomplete: {coverage.rows_read:,} of {coverage.rows_total:,} rows read ({coverage.reason}), so there may "
-            f"be more. Among those: {answer.summary}"
+            f"Incomplete: {coverage.rows_read:,} of {coverage.rows_total:,} rows read ({coverage.reason}), so there "
+            f"may be more. Among those: {answer.summary}"
         )
         answer.total_count = None
         answer.model_fields_set.discard("total_count")

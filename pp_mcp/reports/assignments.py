@@ -51,7 +51,7 @@ ItemsArg = Annotated[
 
 @operation(
     toolset="reports",
-    title="Report on assignments",
+    title="Report on training progress",
     effect=Effect.READ,
     csv="reports/assignments",
     columns="for each of group_by its name, and user_email, manager_email or content_item_id; of a user also manager, "
@@ -62,7 +62,7 @@ ItemsArg = Annotated[
 )
 async def report_assignments(
     call: Call,
-    group_by: Annotated[list[Dimension], Field(description="A row for each.", min_length=1, max_length=3)]
+    group_by: Annotated[list[Dimension], Field(description="One row for each.", min_length=1, max_length=3)]
     | None = None,
     user: UsersArg | None = None,
     manager: ManagerArg | None = None,
@@ -84,9 +84,9 @@ async def report_assignments(
     | None = None,
     top: TopArg = 15,
 ) -> ReportAnswer:
-    """Count assignments over all pages: who is overdue by manager, completion rate of a course in a group, progress of
-    a team. Outstanding: not started or in progress. Overdue: outstanding past its due date. Completion rate: completed
-    ÷ (all - dropped - exempted). For single rows use list_assignments; for one person get_learner_summary."""
+    """Count training progress: completion (compliance) rate or percentage of a course, team or group, which managers
+    have most overdue, done and open by month. Overdue: outstanding (not started or in progress) past its due date.
+    Rate: completed ÷ (all - dropped - exempted). For single rows use list_assignments."""
     filters = {
         "content_type": content_type,
         "state": state,

@@ -76,7 +76,9 @@ def csv_template(tool: Operation) -> str:
 
 def csv_description(tool: Operation) -> str:
     """What a reader of the template needs to know."""
-    columns = tool.columns or f"{', '.join(columns_of(tool.record))}, and what else the API sends." if tool.record else tool.columns
+    columns = tool.columns
+    if tool.record is not None:
+        columns = f"{', '.join(columns_of(tool.record))}, and what else the API sends."
     return (
         f"All rows of {tool.name} as CSV, by its arguments (lists comma-separated), in parts of at most "
         f"{MOST_CHARACTERS:,} characters, each with the header row: part=2 is the second, part=all is everything, for "
@@ -311,7 +313,9 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = "; ".join(_part(one) for one in cast(list[Any], value)) if isinstance(value, list) else str(value)
-    return _BEGINS.sub(lambda begin: f"{begin[1]}{_APOSTROPHE if _is_sign(begin[3]) else ''}{begin[2]}", neutralise(text))
+    return _BEGINS.sub(
+        lambda begin: f"{begin[1]}{_APOSTROPHE if _is_sign(begin[3]) else ''}{begin[2]}", neutralise(text)
+    )
 
 
 _APOSTROPHE = "'"

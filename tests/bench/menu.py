@@ -1,41 +1,42 @@
-"""What the menu costs a model, tool by tool."""
+"""What the menu of tools costs a model."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
+from pp_mcp.config import load
 from pp_mcp.declare import Operation
-from pp_mcp.inventory import ALL_TOOLS
+from pp_mcp.inventory import enabled
 
-BUDGET = 30_000
-"""Characters for all tools."""
-
-BUDGET_WITHOUT = 24_000
-"""Characters for all tools but those of the toolsets reports and bulk."""
-
-LATER = frozenset({"reports", "bulk"})
+BUDGET = 32_500
+"""Characters for the tools that are on by default."""
 
 
-def characters(tool: Operation) -> int:
-    """Name, description and input schema as compact JSON."""
-    schema = json.dumps(tool.input_schema, ensure_ascii=False, separators=(",", ":"))
-    return len(tool.name) + len(tool.description) + len(schema)
+def compact(value: Any) -> int:
+    """Characters of a value as compact JSON."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
-def totals() -> tuple[int, int]:
-    """All tools, and all without reports and bulk work."""
-    return (
-        sum(map(characters, ALL_TOOLS)),
-        sum(characters(tool) for tool in ALL_TOOLS if tool.toolset not in LATER),
-    )
+def entry(tool: Operation) -> dict[str, Any]:
+    """What every client shows the model of a tool."""
+    return {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
+
+
+def default_tools() -> tuple[Operation, ...]:
+    """The tools that are on without any setting."""
+    return enabled(load(demo=True, environ={}).toolsets)
+
+
+def total() -> int:
+    """Characters of the whole menu: the one figure that the budget is about."""
+    return compact([entry(tool) for tool in default_tools()])
 
 
 def table() -> str:
-    """Every tool, the dearest first, and the sums."""
+    """Every tool, the largest first, and the sum."""
     rows = ["| tool | toolset | characters |", "| --- | --- | ---: |"]
-    for tool in sorted(ALL_TOOLS, key=characters, reverse=True):
-        rows.append(f"| `{tool.name}` | {tool.toolset} | {characters(tool):,} |")
-    everything, without = totals()
-    rows.append(f"| **all {len(ALL_TOOLS)}** | | **{everything:,}** of {BUDGET:,} |")
-    rows.append(f"| without reports and bulk | | {without:,} of {BUDGET_WITHOUT:,} |")
+    for tool in sorted(default_tools(), key=lambda one: compact(entry(one)), reverse=True):
+        rows.append(f"| `{tool.name}` | {tool.toolset} | {compact(entry(tool)):,} |")
+    rows.append(f"| **all {len(default_tools())}** | | **{total():,}** of {BUDGET:,} |")
     return "\n".join(rows)

@@ -29,6 +29,8 @@ ROWS = [
     "body",
     [
         {"data": ROWS, "meta": {"succeeded": 2, "failed": 1}},
+        {"items": ROWS},
+        {"results": ROWS},
         ROWS,
         {"succeeded": ["a", "c"], "failed": [{"public_id": "b", "error": WENT_WRONG}]},
         {"succeeded": [{"public_id": "a"}, {"public_id": "c"}], "failed": [{"public_id": "b", "error": "Not yours."}]},

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from desk import TODAY, Desk, column, desk
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from stage import FULL
 
 from pp_mcp.demo import Tenant
 
@@ -130,7 +131,7 @@ SOURCES = {
 }
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200 if FULL else 30)
 @given(question=questions())
 async def test_assignments(tenants: list[Tenant], question: tuple[int, list[str], dict[str, Any]]) -> None:
     which, group_by, picked = question

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from desk import NOON, TODAY, column, desk
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from stage import FULL
 
 from pp_mcp.demo import Tenant
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.anyio
 DAYS = st.dates(TODAY.replace(year=TODAY.year - 2), TODAY.replace(year=TODAY.year + 1)).map(str)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100 if FULL else 12)
 @given(
     which=st.integers(0, 1),
     group_by=st.lists(
@@ -99,7 +100,7 @@ async def test_enrollments(
         assert rest.get("no_show", 0) == sum(counts.get("no_show", 0) for counts in groups.values())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100 if FULL else 12)
 @given(
     which=st.integers(0, 1),
     types=st.none()

@@ -13,7 +13,6 @@ from desk import NOON, TODAY, Desk, desk
 
 from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.inventory import ALL_TOOLS
-from tests.bench import menu
 from tests.bench.questions import Ids, questions
 
 pytestmark = pytest.mark.anyio
@@ -87,14 +86,6 @@ async def test_a_rate_limit_that_is_too_tight_is_said() -> None:
     assert answer["coverage"]["reason"] == "the API's rate limit left no room within the time for one call"
     assert 2_000 <= answer["coverage"]["rows_read"] <= 5_000
     assert answer["totals"]["total"] == answer["coverage"]["rows_read"]
-
-
-def test_the_menu_stays_within_its_budget() -> None:
-    everything, without = menu.totals()
-    assert everything < menu.BUDGET
-    assert without < menu.BUDGET_WITHOUT
-    table = menu.table()
-    assert all(f"`{tool.name}`" in table for tool in ALL_TOOLS)
 
 
 def test_the_bench_asks_what_the_tools_take() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from mcp.types import CallToolResult
-from stage import Stage, connected, data_of, small_tenant, text_of
+from stage import FULL, Stage, connected, data_of, small_tenant, text_of
 
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.demo import Faults, Sizes, Tenant
@@ -145,13 +145,7 @@ def test_an_answer_or_a_clean_error_and_nothing_destroyed(tool: Operation, tenan
             assert data["summary"].strip()
         assert tenant.token not in text_of(result)
 
-    @settings(
-        max_examples=3,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(max_examples=6 if FULL else 1)
     @given(batch=st.lists(arguments(tool, names), min_size=8, max_size=8))
     def run(batch: list[dict[str, Any]]) -> None:
         before = tenant.snapshot()

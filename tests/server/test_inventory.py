@@ -19,6 +19,7 @@ from pp_mcp.config import Settings
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.demo import Tenant
 from pp_mcp.inventory import ALL_TOOLS, BY_NAME, enabled, unavailable
+from tests.bench import menu
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +36,6 @@ TOOLSETS = {
     "reports": "report_assignments report_content report_enrollments get_learner_summary",
     "bulk": "bulk_assign_content bulk_update_assignments",
 }
-OPERATION_TOOLSETS = [name for name in TOOLSETS if name not in ("reports", "bulk")]
 
 ALWAYS_CONFIRMED = {
     "replace_group_members",
@@ -62,10 +62,6 @@ class NoNetwork(httpx2.AsyncBaseTransport):
 async def offline(tenant: Tenant, way: Way, **settings: Any) -> AsyncIterator[Client]:
     async with served(make_server(tenant, transport=NoNetwork(), **settings), way) as client:
         yield client
-
-
-def compact(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def on_the_wire(tool: Tool) -> dict[str, Any]:
@@ -102,17 +98,14 @@ async def test_the_menu_is_what_was_declared(tenant: Tenant) -> None:
 
 
 def test_the_menu_fits_its_budget() -> None:
-    def price(tools: list[Operation]) -> int:
-        return sum(compact([tool.name, tool.description, tool.input_schema]) for tool in tools)
-
-    assert price([tool for tool in ALL_TOOLS if tool.toolset in OPERATION_TOOLSETS]) < 24_000
-    assert price(list(ALL_TOOLS)) < 30_000
+    assert menu.total() <= menu.BUDGET
+    assert all(f"`{tool.name}`" in menu.table() for tool in menu.default_tools())
 
 
 async def test_tools_list_whole_fits_its_budget(tenant: Tenant) -> None:
     async with offline(tenant, WAYS[0], toolsets=Settings().toolsets) as client:
         answer = await client.list_tools()
-    assert compact(answer.model_dump(mode="json", by_alias=True, exclude_none=True)) < 70_000
+    assert menu.compact(answer.model_dump(mode="json", by_alias=True, exclude_none=True)) < 70_000
 
 
 @pytest.mark.parametrize("way", WAYS, ids=" ".join)

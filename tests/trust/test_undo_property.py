@@ -6,9 +6,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mcp import Client
+from stage import FULL
 
 from pp_mcp.declare import Effect
 from pp_mcp.inventory import ALL_TOOLS
@@ -69,14 +70,7 @@ def forgive_dropped(before: Json, left: Json, answer: Json) -> None:
 ONE = st.tuples(st.integers(0, len(MOVES) - 1), st.integers(0, 2**20))
 
 
-@settings(
-    derandomize=True,
-    max_examples=80,
-    deadline=None,
-    database=None,
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=150 if FULL else 15)
 @given(st.lists(ONE, min_size=4, max_size=7))
 @example([(number, 3 * number) for number in range(len(MOVES))])
 @example([(number, 7 * number + 1) for number in range(len(MOVES))])
