@@ -26,10 +26,12 @@ from mcp.types import (
     CompletionArgument,
     CompletionContext,
     InputRequiredResult,
+    ListResourcesResult,
     ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
     PromptReference,
+    Resource,
     ResourceTemplate,
     ResourceTemplateReference,
 )
@@ -74,6 +76,10 @@ class PlusPlusServer(MCPServer[Any]):
             )
         return await super().call_tool(name, arguments, context)
 
+    async def list_resources(self) -> list[Resource]:
+        """Lists the resources of the tools that are served."""
+        return self.resources.listed()
+
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         """Lists the templates of the tools that are served."""
         return self.resources.templates()
@@ -100,6 +106,17 @@ class PlusPlusServer(MCPServer[Any]):
         left = [tool for tool in listed.tools if narrowing.why_not(BY_NAME[tool.name]) is None]
         # What one request was narrowed to is no answer for another that a shared cache might give it to.
         return ListToolsResult(tools=left, ttl_ms=0, cache_scope="private")
+
+    async def _handle_list_resources(
+        self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
+    ) -> ListResourcesResult:
+        """Lists the resources of the tools that the request's headers leave."""
+        listed = await super()._handle_list_resources(ctx, params)
+        narrowing = _asked(ctx)
+        if narrowing.is_none:
+            return listed
+        left = [one for one in listed.resources if narrowing.why_not(TOOL_OF[one.uri]) is None]
+        return ListResourcesResult(resources=left, ttl_ms=0, cache_scope="private")
 
     async def _handle_list_resource_templates(
         self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None

@@ -12,9 +12,8 @@ from pydantic import PrivateAttr
 from pp_mcp.answers import Answer
 from pp_mcp.declare import Call, Effect, Operation
 from pp_mcp.errors import PlusPlusError, Refused
-from pp_mcp.reports.answers import ReportAnswer
 from pp_mcp.server.arguments import parse, resolve
-from pp_mcp.server.csv import csv_uri
+from pp_mcp.server.csv import csv_fields
 from pp_mcp.server.explain import explained, unexpected
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime, log
@@ -78,7 +77,7 @@ async def read(operation: Operation, arguments: dict[str, Any], call: Call) -> R
     answer: Answer = await operation.function(call, **values)
     if resolved:
         answer.resolved = resolved
-    if operation.csv and (isinstance(answer, ReportAnswer) or getattr(answer, "next_page", None)):
-        uri = csv_uri(operation, given.model_dump(mode="json", exclude_unset=True))
-        answer = answer.model_copy(update={"csv": uri})
+    if operation.csv:
+        where = csv_fields(operation, answer, given.model_dump(mode="json", exclude_unset=True))
+        answer = answer.model_copy(update=where)
     return rendered(answer, detail=values.get("detail", "full"))
