@@ -18,17 +18,14 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, g
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
 
 from pp_mcp.answers import Answer, ManyAnswer, WriteAnswer
 from pp_mcp.api import Api
 from pp_mcp.plan import ManyPlan, Plan
 
 Schema = dict[str, Any]
-
-_DROPPED = {"title"}
-
-_CHECKED_ANYWAY = {"minLength", "maxLength"}
-"""Limits no caller comes near: their words cost every reader of the menu, and an error names them when it happens."""
 
 _SAYS_NULL = {"next_page", "undo"}
 """Fields of an answer whose null tells something: the last page, a write that cannot be undone."""
@@ -37,90 +34,88 @@ _ROWS = {"item", "items", "rows"}
 """Fields that hold what the API sent, nulls and all."""
 
 
+class _LeanInput(GenerateJsonSchema):
+    """No titles, no lengths of texts (an error names one that is exceeded), no "or null" where leaving the argument out
+    means the same."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
+        return _without(super().model_schema(schema), "title", "description")
+
+    def str_schema(self, schema: core_schema.StringSchema) -> Schema:
+        return _without(super().str_schema(schema), "minLength", "maxLength")
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
+        inner: Any = schema["schema"]
+        if inner["type"] != "nullable" or schema.get("default") is not None:
+            return super().default_schema(schema)
+        bare = self.generate_inner(inner["schema"])
+        return _or_null(bare) if "default_factory" in schema else bare
+
+
+class _LeanOutput(_LeanInput):
+    """Types only: no defaults, no `$defs`, `[X, "null"]` for what may be null."""
+
+    def generate_inner(self, schema: Any) -> Schema:
+        # Without its `ref` a model is written out where it stands.
+        return super().generate_inner(_without(schema, "ref"))
+
+    def definitions_schema(self, schema: core_schema.DefinitionsSchema) -> Schema:
+        self._shared = {one["ref"]: one for one in cast("list[Any]", schema["definitions"])}
+        return self.generate_inner(schema["schema"])
+
+    def definition_ref_schema(self, schema: core_schema.DefinitionReferenceSchema) -> Schema:
+        return self.generate_inner(self._shared[schema["schema_ref"]])
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> Schema:
+        return _or_null(self.generate_inner(schema["schema"]))
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
+        return self.generate_inner(schema["schema"])
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
+        return _without(super().model_schema(schema), "additionalProperties")
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> Schema:
+        made = super().dict_schema(schema)
+        return _without(made, "additionalProperties") if made["additionalProperties"] is True else made
+
+
+def _without(node: Any, *keys: str) -> Any:
+    return {key: value for key, value in node.items() if key not in keys}
+
+
+def _or_null(node: Schema) -> Schema:
+    """`type: [X, null]` where the type is a plain one: it says the same as `anyOf` in half the characters."""
+    if isinstance(node.get("type"), str) and "enum" not in node:
+        return {**node, "type": [node["type"], "null"]}
+    return {"anyOf": [node, {"type": "null"}]}
+
+
 def lean_input(model: type[BaseModel]) -> Schema:
-    """The arguments' schema: no titles, no "or null" where leaving out means the same, unknown arguments forbidden."""
-    schema = _clean(model.model_json_schema(), drop_descriptions=False)
-    removable = {name for name, field in model.model_fields.items() if field.default_factory is not None}
-    for name, prop in cast("dict[str, Schema]", schema.get("properties", {})).items():
-        arms = [arm for arm in prop.get("anyOf", []) if arm != {"type": "null"}]
-        if len(arms) == 1:
-            prop.pop("anyOf")
-            prop.update({key: value for key, value in arms[0].items() if key not in prop})
-            if name in removable:
-                prop["type"] = [prop["type"], "null"]
-        if prop.get("default", ...) is None:
-            del prop["default"]
-    schema.pop("description", None)
-    return schema
+    """The arguments' schema: unknown arguments forbidden, null only where it means something of its own."""
+    return model.model_json_schema(schema_generator=_LeanInput)
 
 
 def lean_output(model: type[BaseModel]) -> Schema:
-    """The answer's schema: types only, with `$defs` that are used once put in their place."""
-    schema = _clean(model.model_json_schema(mode="serialization"), drop_descriptions=True)
-    definitions: dict[str, Schema] = schema.pop("$defs", {})
-    schema = cast(Schema, _inline(schema, definitions))
-    schema.pop("additionalProperties", None)
-    for name, prop in cast("dict[str, Schema]", schema["properties"]).items():
-        if name not in _SAYS_NULL:
-            schema["properties"][name] = prop if name in _ROWS else _without_null(prop)
+    """The answer's schema."""
+    schema = model.model_json_schema(mode="serialization", schema_generator=_LeanOutput)
+    for name, prop in schema["properties"].items():
+        if name not in _SAYS_NULL | _ROWS:
+            schema["properties"][name] = _never_null(prop)
     return schema
 
 
-def _without_null(node: Any) -> Any:
+def _never_null(node: Any) -> Any:
     """The schema of what is absent, not null, where there is none of it."""
     if isinstance(node, list):
-        return [_without_null(one) for one in cast("list[Any]", node)]
+        return [_never_null(one) for one in cast("list[Any]", node)]
     if not isinstance(node, dict):
         return node
-    found = {key: _without_null(value) for key, value in cast(Schema, node).items()}
-    kinds = cast(Any, found.get("type"))
-    if isinstance(kinds, list):
-        found["type"] = next(kind for kind in cast("list[str]", kinds) if kind != "null")
-    return found
-
-
-def _clean(node: Any, *, drop_descriptions: bool, properties: bool = False) -> Any:
-    if isinstance(node, list):
-        return [_clean(one, drop_descriptions=drop_descriptions) for one in cast("list[Any]", node)]
-    if not isinstance(node, dict):
-        return node
-    cleaned: Schema = {}
-    for key, value in cast(Schema, node).items():
-        if not properties:
-            if key in _DROPPED | _CHECKED_ANYWAY or (drop_descriptions and key in {"description", "default"}):
-                continue
-            if key == "additionalProperties" and value is True:
-                continue
-        cleaned[key] = _clean(
-            value, drop_descriptions=drop_descriptions, properties=not properties and key in {"properties", "$defs"}
-        )
-    if drop_descriptions and not properties:
-        return _nullable(cleaned)
-    return cleaned
-
-
-def _nullable(node: Schema) -> Schema:
-    """`anyOf: [{type: X}, {type: null}]` as `type: [X, null]`, which says the same in half the characters."""
-    arms = cast("list[Schema]", node.get("anyOf", []))
-    others = [arm for arm in arms if arm != {"type": "null"}]
-    if len(arms) == 2 and len(others) == 1 and isinstance(others[0].get("type"), str) and "enum" not in others[0]:
-        merged = {key: value for key, value in node.items() if key != "anyOf"} | others[0]
-        merged["type"] = [others[0]["type"], "null"]
-        return merged
-    return node
-
-
-def _inline(node: Any, definitions: dict[str, Schema]) -> Any:
-    if isinstance(node, list):
-        return [_inline(one, definitions) for one in cast("list[Any]", node)]
-    if not isinstance(node, dict):
-        return node
-    found = cast(Schema, node)
-    reference = found.get("$ref")
-    if isinstance(reference, str):
-        return _inline(definitions[reference.rsplit("/", 1)[1]], definitions)
-    inlined = {key: _inline(value, definitions) for key, value in found.items()}
-    return _nullable(inlined) if "anyOf" in inlined else inlined
+    found = {key: _never_null(value) for key, value in cast(Schema, node).items()}
+    return {**found, "type": found["type"][0]} if isinstance(found.get("type"), list) else found
 
 
 class Effect(Enum):
@@ -234,7 +229,7 @@ class Operation:
 
 
 CONFIRM_TOKEN = "confirm_token"
-_TOKEN_FIELD = Field(description="Only from this tool's preview, after the user agreed.")
+_TOKEN_FIELD = Field(description="From the preview the user agreed to.")
 
 OperationFunction = Callable[..., Awaitable[Any]]
 

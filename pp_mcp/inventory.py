@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from pp_mcp.bulk import assign as bulk_assign
 from pp_mcp.bulk import update as bulk_update
 from pp_mcp.declare import Effect, Operation
@@ -21,6 +19,7 @@ from pp_mcp.reports import assignments as report_assignments
 from pp_mcp.reports import content as report_content
 from pp_mcp.reports import enrollments as report_enrollments
 from pp_mcp.reports import learner as report_learner
+from pp_mcp.text import nearest
 
 ALL_TOOLS: tuple[Operation, ...] = (
     users.list_users,
@@ -87,8 +86,8 @@ def unavailable(toolsets: frozenset[str], names: frozenset[str]) -> list[str]:
     for name in sorted(names):
         tool = BY_NAME.get(name)
         if tool is None:
-            near = difflib.get_close_matches(name, list(BY_NAME), n=1)
-            problems.append(f"PP_TOOLS: there is no tool {name!r}" + (f"; did you mean {near[0]}?" if near else "."))
+            near = nearest(name, BY_NAME)
+            problems.append(f"PP_TOOLS: there is no tool {name!r}" + (f"; did you mean {near}?" if near else "."))
         elif tool.toolset not in toolsets:
             problems.append(f"PP_TOOLS: {name} belongs to the toolset {tool.toolset}: add that to PP_TOOLSETS.")
     return problems

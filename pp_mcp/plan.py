@@ -59,10 +59,10 @@ class Plan:
     """Why there is nothing to do; then nothing is sent."""
     reach: int = 1
     """How many people or things would change, at most."""
-    touches: tuple[str, ...] = ()
-    """Ids of things, besides those the arguments name, that it shows or changes; other writes to them wait."""
     check: ToolCall | None = None
     """The call that shows, after a lost answer, whether the write happened."""
+    after_conflict: Callable[[], Awaitable[str]] | None = None
+    """Says, after the API found that the state does not allow it, what state that is and what works in it."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ def update_plan(
     effects: Sequence[str] = (),
     confirm: bool = False,
     clears: frozenset[str] = frozenset(),
+    after_conflict: Callable[[], Awaitable[str]] | None = None,
 ) -> Plan:
     """The plan of a call that sets fields of one thing: only what differs is sent, read back and undone.
 
@@ -175,6 +176,7 @@ def update_plan(
         confirm=confirm,
         unchanged=None if wanted else f"The {label} already has the requested {listed(list(asked), 8)}.",
         check=call_of(f"get_{reference}", reference, target.public_id),
+        after_conflict=after_conflict,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 CUT_MARK = "…[cut]"
 """Ends a value that was longer than its limit, so that nobody takes it for the whole."""
@@ -112,3 +113,9 @@ def listed(words: Sequence[str], most: int = 5) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a misspelt one most likely means, letter case aside; None where none is close."""
+    names = {one.casefold(): one for one in known}
+    return next((names[near] for near in get_close_matches(name.casefold(), names, n=1)), None)

@@ -100,7 +100,7 @@ def test_a_readme_without_a_place_for_the_table(checkout: Path) -> None:
         (["serve"], {"PP_TENANT": "a", "PP_API_TOKEN": "pp_x", "PP_AUDIT_LOG": "/no/such/dir/x"}, "PP_AUDIT_LOG"),
         (["serve", "--demo", "--transport", "http", "--host", "192.168.1.5"], {}, "192.168.1.5"),
         (["serve", "--demo", "--base-url", "https://x.example"], {}, "--demo"),
-        (["contract"], {}, "--write and --check"),
+        (["contract"], {}, "--write or --check"),
     ],
 )
 def test_what_is_refused_says_what_to_do(

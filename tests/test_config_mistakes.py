@@ -46,7 +46,7 @@ def mistakes(environ: Mapping[str, str], overrides: Mapping[str, object] | None 
         ("TIMEZONE", "../../etc/passwd", "Europe/Berlin"),
         ("TIMEZONE", "Europe", "Europe/Berlin"),
         ("TOOLSETS", "usrs", "did you mean users?"),
-        ("TOOLSETS", "users,xyzzy", "'xyzzy'. There are users"),
+        ("TOOLSETS", "users,xyzzy", "'xyzzy'. Valid: users"),
         ("TOOLS", "list-users", "'list-users'"),
         ("TOOLS", "list users", "'list users'"),
         ("SECRET_KEY", "k" * (SHORTEST_KEY - 1), "shorter than 32"),
@@ -56,16 +56,16 @@ def mistakes(environ: Mapping[str, str], overrides: Mapping[str, object] | None 
         ("TENANT", "a" * 64, "first part"),
         ("API_TOKEN", "Bearer pp_abc", "Give the token alone"),
         ("API_TOKEN", "pp_abc def", "spaces"),
-        ("API_TOKEN", "pp_ébc", "characters no token has"),
-        ("API_TOKEN", "pp_a\nb", "characters no token has"),
-        ("ROUTES", "{", "is no JSON"),
-        ("ROUTES", "[1]", "neither a JSON object nor a file"),
+        ("API_TOKEN", "pp_ébc", "characters that tokens never have"),
+        ("API_TOKEN", "pp_a\nb", "characters that tokens never have"),
+        ("ROUTES", "{", "not a JSON object"),
+        ("ROUTES", "[1]", "neither a JSON object nor a readable file"),
         ("ROUTES", "/no/such/file", "No such file"),
     ],
 )
 def test_refused(name: str, text: str, words: str) -> None:
     (line,) = mistakes({**BASE, f"PP_{name}": text})
-    assert line.startswith(f"PP_{name}: ")
+    assert line.startswith(f"PP_{name} ")
     assert words in line
     assert line.endswith((".", ")", "default)."))
 
@@ -73,14 +73,14 @@ def test_refused(name: str, text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("acme.plusplus.app", "no web address"),
-        ("ftp://acme.plusplus.app", "no web address"),
-        ("https://acme plusplus.app", "no web address"),
-        ("https://acme.test/\x00", "no web address"),
-        ("https://acme.test\\@evil.test", "no web address"),
-        ("https://ácme.test", "no web address"),
-        ("https://acme.test:port/", "no web address"),
-        ("https://[::1", "no web address"),
+        ("acme.plusplus.app", "not a web address"),
+        ("ftp://acme.plusplus.app", "not a web address"),
+        ("https://acme plusplus.app", "not a web address"),
+        ("https://acme.test/\x00", "not a web address"),
+        ("https://acme.test\\@evil.test", "not a web address"),
+        ("https://ácme.test", "not a web address"),
+        ("https://acme.test:port/", "not a web address"),
+        ("https://[::1", "not a web address"),
         ("https://jo:hush@acme.test/v2", "user name or password"),
         ("https://acme.test/v2?x=1", "query or fragment"),
         ("https://acme.test/v2#x", "query or fragment"),
@@ -93,14 +93,14 @@ def test_refused(name: str, text: str, words: str) -> None:
 )
 def test_base_urls_that_are_refused(url: str, words: str) -> None:
     (line,) = mistakes({"PP_BASE_URL": url, "PP_API_TOKEN": TOKEN})
-    assert line.startswith("PP_BASE_URL: ")
+    assert line.startswith("PP_BASE_URL ")
     assert words in line
     assert "hush" not in line
 
 
 def test_nothing_set() -> None:
     lines = mistakes({})
-    assert [line.split(":")[0] for line in lines] == ["PP_TENANT", "PP_API_TOKEN"]
+    assert [line.split()[0] for line in lines] == ["PP_TENANT", "PP_API_TOKEN"]
     assert "PP_BASE_URL" in lines[0]
     assert mistakes({"PP_TENANT": " ", "PP_API_TOKEN": "", "PP_BASE_URL": "", "PP_TIMEOUT": ""}) == lines
 
@@ -122,7 +122,7 @@ def test_all_mistakes_at_once_and_no_secret() -> None:
         "PP_ALLOW_HTTP": secret_token,
     }
     lines = mistakes(environ, {"base_url": f"https://{secret_token}/"})
-    told = {line.split(":")[0] for line in lines}
+    told = {line.split()[0] for line in lines}
     assert told == {*environ, "PP_BASE_URL"} - {"PP_TENANT"}
     text = "\n".join(lines).lower()
     assert "hush" not in text
@@ -136,7 +136,7 @@ def test_a_token_shows_nowhere(text: str) -> None:
     environ = {"PP_TENANT": "acme", "PP_API_TOKEN": token, "PP_SECRET_KEY": KEY}
     if not all("!" <= char <= "~" for char in text):
         (line,) = mistakes(environ)
-        assert line.startswith("PP_API_TOKEN: ")
+        assert line.startswith("PP_API_TOKEN ")
         assert token not in line
         return
     settings = load(environ=environ)
@@ -154,10 +154,10 @@ def test_direct_mistakes_do_not_show_secrets_either() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"[1]", "names a file that is no JSON object"),
-        (b"{", "names a file that is no JSON"),
+        (b"[1]", "names a file that is not a JSON object"),
+        (b"{", "names a file that is not a JSON object"),
         (b"\xff\xfe", "it is not text"),
-        (b"[" * 100_000, "names a file that is no JSON"),
+        (b"[" * 100_000, "names a file that is not a JSON object"),
     ],
 )
 def test_routes_of_a_file_that_holds_none(tmp_path: Path, content: bytes, words: str) -> None:

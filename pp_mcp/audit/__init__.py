@@ -1,6 +1,6 @@
-"""The audit log: who changed what through this server, in lines that show when one was edited or taken out."""
+"""The audit log: who changed what through this server, in chained lines that show when one was edited or removed."""
 
 from pp_mcp.audit.log import AuditLog, Entry
-from pp_mcp.audit.read import Finding, Line, read_lines, verify
+from pp_mcp.audit.read import Finding, Line, read_lines, shown, verify
 
-__all__ = ["AuditLog", "Entry", "Finding", "Line", "read_lines", "verify"]
+__all__ = ["AuditLog", "Entry", "Finding", "Line", "read_lines", "shown", "verify"]

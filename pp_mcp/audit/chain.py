@@ -1,4 +1,4 @@
-"""How lines hang together: each holds the hash of the one before and its own."""
+"""The hash chain: each line contains its own hash and that of the line before."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import json
 from typing import Any
 
 GENESIS = "0" * 64
-"""What the first line names as the hash of the one before."""
+"""What the first line gives as the hash of the line before."""
 
 
 def sealed(record: dict[str, Any], previous: str) -> str:
-    """The record as a line (without its end), chained to the line whose hash is `previous`."""
+    """The record as a line (without newline), chained to the line whose hash is `previous`."""
     body = {**record, "prev": previous}
     return _text({**body, "hash": digest(body)})
 
 
 def digest(body: dict[str, Any]) -> str:
-    """SHA-256 of a record with its `prev`, without its `hash`, in canonical JSON."""
+    """SHA-256 of the canonical JSON of a record with its `prev` but without its `hash`."""
     return hashlib.sha256(_text(body).encode()).hexdigest()
 
 

@@ -1,8 +1,8 @@
 """Writing the audit log.
 
-A write is recorded before it is sent, as `intended`, and after it, as its `outcome`: an intention without an outcome is
-a crash in between, and shows as one. Several processes can append to one file; each line is flushed to the disk before
-the request it speaks of. A log that cannot be written stops writes.
+A write is recorded as `intended` before it is sent and with its `outcome` afterwards: an intention without an outcome
+means that the server stopped in between. Several processes can append to one file. Each line is on disk before the
+request that it announces. If the log cannot be written, nothing is changed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ else:
 log = logging.getLogger("pp_mcp.audit")
 
 MASKED = frozenset({"reason", "search"})
-"""Arguments whose text is nobody's business but the tenant's: only its length is recorded."""
+"""Arguments whose text stays in the tenant: only its length is recorded."""
 
 SECRET = frozenset({"confirm_token"})
 
@@ -41,17 +41,17 @@ VALUE_LIMIT = 500
 """Characters of one text value."""
 
 TAIL = 1 << 20
-"""Bytes from the end of the file in which the last line is looked for; no line is longer."""
+"""Bytes at the end of the file in which the last line is sought; no line is longer."""
 
 LONGEST = TAIL // 4
-"""Characters of one line; in a longer one the bulky parts are replaced by their size."""
+"""Characters of one line. A longer one has its bulkiest parts replaced by their size."""
 
 BULKY = ("arguments", "before", "items", "resolved", "changes")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One call that may write: what all its lines share."""
+    """One call that may write, with what all its lines share."""
 
     log: AuditLog
     tool: str
@@ -63,7 +63,7 @@ class Entry:
         """Appends a line.
 
         Raises:
-            Refused: the log cannot be written; whatever it was to speak of must not happen.
+            Refused: the log cannot be written, so what the line announces must not happen.
         """
         await self.log.append(
             {
@@ -85,10 +85,10 @@ class AuditLog:
         self._tenant = tenant
         self._now = now
         self._last = GENESIS
-        """The hash of the last line, where the log is stderr; a file is asked each time, for others write to it too."""
+        """The hash of the last line on stderr; in a file it is read each time, since others write there too."""
 
     def check(self) -> None:
-        """Raises OSError where the file cannot be appended to."""
+        """Raises OSError if the file cannot be appended to."""
         if self._path is not None:
             with self._path.open("ab"):
                 pass
@@ -96,14 +96,14 @@ class AuditLog:
                 self._path.chmod(0o600)
 
     def entry(self, tool: str, arguments: Mapping[str, Any], caller: Mapping[str, str | None]) -> Entry:
-        """What a call's lines are written through."""
+        """The entry through which a call writes its lines."""
         return Entry(self, tool, arguments, caller)
 
     async def append(self, record: dict[str, Any]) -> None:
-        """Adds time and tenant, chains the record to the last line and writes it through to the disk.
+        """Adds time and tenant, chains the record to the last line and flushes it to disk.
 
         Raises:
-            Refused: it could not be written; the file is as before.
+            Refused: it could not be written; the file is unchanged.
         """
         moment = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         whole = _bounded({"time": moment, "tenant": self._tenant, **record})
@@ -112,8 +112,8 @@ class AuditLog:
         except OSError as error:
             log.error("The audit log cannot be written: %s", error.strerror)
             raise Refused(
-                f"The audit log cannot be written ({error.strerror}), and nothing is changed that is not logged. "
-                "Reading still works. Nothing was sent; mend PP_AUDIT_LOG's place first."
+                f"The audit log cannot be written ({error.strerror}), and nothing is changed without a record. "
+                "Nothing was sent. Reading still works. Make the file in PP_AUDIT_LOG writable first."
             ) from error
 
     def _append(self, record: dict[str, Any]) -> None:
@@ -125,7 +125,7 @@ class AuditLog:
         with self._path.open("a+b") as file, _alone(file):
             size = file.seek(0, os.SEEK_END)
             last, torn = _last_hash(file, size)
-            # A line that a crash cut short stays where it is, and shows; the next one begins on its own.
+            # A line that a crash cut short stays as evidence; the next one starts on a new line.
             data = ("\n" if torn else "") + sealed(record, last) + "\n"
             try:
                 file.write(data.encode())
@@ -138,7 +138,7 @@ class AuditLog:
 
 
 def _bounded(record: dict[str, Any]) -> dict[str, Any]:
-    """The record, with its largest parts named by their size only, until it is no longer than a line may be."""
+    """The record, with its largest parts replaced by their size until it fits in a line."""
     sizes = {name: len(json.dumps(record[name], default=str)) for name in BULKY if name in record}
     total = len(json.dumps(record, default=str))
     for name, size in sorted(sizes.items(), key=lambda pair: -pair[1]):
@@ -153,11 +153,11 @@ def _undo_write(file: IO[bytes], size: int) -> None:
     try:
         os.ftruncate(file.fileno(), size)
     except OSError:
-        log.warning("A part of a line could not be taken back from the audit log.")
+        log.warning("A partial line could not be removed from the audit log.")
 
 
 def _last_hash(file: IO[bytes], size: int) -> tuple[str, bool]:
-    """The hash of the last whole line, and whether something torn stands after it."""
+    """The hash of the last complete line, and whether a partial one follows it."""
     file.seek(max(0, size - TAIL))
     tail = file.read(min(size, TAIL))
     torn = bool(tail) and not tail.endswith(b"\n")
@@ -173,7 +173,7 @@ def _last_hash(file: IO[bytes], size: int) -> tuple[str, bool]:
 
 @contextmanager
 def _alone(file: IO[bytes]) -> Generator[None]:
-    """Holds the file against other processes' writes."""
+    """Locks the file against writes by other processes."""
     if sys.platform == "win32":  # pragma: no cover - the other branch is what the tests run on
         msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
         try:

@@ -1,4 +1,4 @@
-"""Reading the audit log: is it whole, and what does it say."""
+"""Reading the audit log: whether it is intact, and what it says."""
 
 from __future__ import annotations
 
@@ -13,15 +13,25 @@ from pp_mcp.audit.chain import GENESIS, digest
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its number from 1, and its record, or None where it cannot be read."""
+    """A line: its number from 1, and its record, or None if it cannot be read."""
 
     number: int
     record: dict[str, Any] | None
 
+    def matches(self, tool: str | None, since: str | None, user: str | None) -> bool:
+        """Whether the line is about this tool, not older than `since` (ISO 8601), and names this user or thing."""
+        record = self.record or {}
+        named = json.dumps([record.get(part) for part in ("caller", "target", "resolved", "arguments")]).casefold()
+        return (
+            (tool is None or record.get("tool") == tool)
+            and (since is None or str(record.get("time", "")) >= since)
+            and (user is None or json.dumps(user).strip('"').casefold() in named)
+        )
+
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with the log."""
+    """Something wrong with the log: the line's number from 1, and what it is."""
 
     number: int
     what: str
@@ -44,39 +54,61 @@ def read_lines(path: Path) -> Generator[Line]:
             yield Line(number, cast("dict[str, Any]", record) if isinstance(record, dict) else None)
 
 
-def verify(path: Path) -> tuple[int, str, list[Finding]]:
+def shown(record: dict[str, Any]) -> str:
+    """A record as one line for people."""
+    target, caller = _object(record, "target"), _object(record, "caller")
+    words = [
+        *(str(record.get(part, "?")) for part in ("time", "event", "tool")),
+        str(target.get("name") or target.get("public_id") or "-"),
+        f"by {caller.get('principal') or caller.get('client') or '?'}",
+    ]
+    for part in ("consent", "outcome", "code", "error", "counts", "changes"):
+        if value := record.get(part):
+            words.append(f"{part} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    return "  ".join(words)
+
+
+def _object(record: dict[str, Any], name: str) -> dict[str, Any]:
+    value: object = record.get(name)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def verify(path: Path, expected: str | None = None) -> tuple[int, str, list[Finding]]:
     """How many lines hold, the hash of the last one, and what is wrong.
 
-    A changed line, one taken out or put in, or the order changed breaks the chain and is named. Lines taken off the end
-    do not: keep the last hash elsewhere, and compare. Nor does a chain that was computed anew throughout. An intention
-    without an outcome is named too: the server broke off there, and whether the change happened is unknown.
+    A line that was changed, removed, inserted or moved breaks the chain and is named. Lines removed from the end show
+    only if `expected`, a hash noted earlier, is on none of the lines; a chain that was recomputed as a whole does not
+    show. An intention without an outcome is named too: the server stopped there, and the change may have happened.
     """
-    previous, good = GENESIS, 0
+    previous, good, number = GENESIS, 0, 0
     findings: list[Finding] = []
     intended: dict[str, int] = {}
+    is_missing = expected is not None
     for line in read_lines(path):
-        record = line.record
+        number, record = line.number, line.record
         if record is None:
-            findings.append(Finding(line.number, "cannot be read: cut short or edited"))
+            findings.append(Finding(number, "cannot be read: cut short or edited"))
             continue
-        said = record.get("hash")
-        body = {name: value for name, value in record.items() if name != "hash"}
-        if not isinstance(said, str) or digest(body) != said:
-            findings.append(Finding(line.number, "was edited: its hash does not fit"))
+        stated = record.get("hash")
+        is_missing = is_missing and stated != expected
+        if not isinstance(stated, str) or digest({name: x for name, x in record.items() if name != "hash"}) != stated:
+            findings.append(Finding(number, "was edited: its hash does not match"))
         elif record.get("prev") != previous:
-            findings.append(
-                Finding(line.number, "does not follow the line before: lines were taken out, put in or moved")
-            )
+            findings.append(Finding(number, "does not follow the line before: lines were removed, inserted or moved"))
         else:
             good += 1
-        previous = said if isinstance(said, str) else previous
+        previous = stated if isinstance(stated, str) else previous
         call = str(record.get("call"))
         if record.get("event") == "intended":
-            intended[call] = line.number
+            intended[call] = number
         elif record.get("event") == "outcome":
             intended.pop(call, None)
     findings += [
-        Finding(number, "was intended and has no outcome: the server broke off; look whether it happened")
-        for number in intended.values()
+        Finding(at, "has no outcome: the server stopped there; check whether the change happened")
+        for at in intended.values()
     ]
+    if is_missing:
+        findings.append(
+            Finding(number, "is the last one, and no line has the expected hash: lines are missing at the end")
+        )
     return good, previous, sorted(findings, key=lambda finding: finding.number)

@@ -33,12 +33,10 @@ _LEFT_OUT = {
 
 _WHOSE = {"group": "in the group", "manager": "reporting to"}
 
-UsersArg = Annotated[
-    list[User], Reference("user"), Field(description="E-mails, public_ids or full names, max 1000.", max_length=MOST)
-]
+UsersArg = Annotated[list[User], Reference("user"), Field(description="E-mails, full names or ids.", max_length=MOST)]
 
 
-@operation(toolset="bulk", title="Assign content to many people", effect=Effect.DESTROY)
+@operation(toolset="bulk", title="Assign training to many people", effect=Effect.DESTROY)
 async def bulk_assign_content(
     call: Call,
     content_item: ItemArg,
@@ -47,11 +45,11 @@ async def bulk_assign_content(
     manager: ManagerArg | None = None,
     due_date: DueArg | None = None,
     expires_at: ExpiryArg | None = None,
-    reassign: Annotated[bool, Field(description="true: also who finished, dropped or was exempted.")] = False,
+    reassign: Annotated[bool, Field(description="true: also who completed, dropped or was exempted.")] = False,
 ) -> ManyPlan:
-    """Give one course, track or other item to many people: a list, a whole group, or a manager's direct reports.
-    Previews how many, who has it already and who cannot get it, then needs confirm_token. PlusPlus may notify them.
-    Calling again after a break goes on where it stopped. For one person use assign_content."""
+    """Assign (roll out) a course or other training to many people who all must take it: the members of a group, team or
+    cohort, everyone who reports to a manager, or a list of e-mails. Previews who gets it, has it or cannot. May notify
+    them. Calling again goes on where it stopped. For one person use assign_content."""
     people, whose = await _people(call, users, group, manager)
     item = quoted(content_item.name)
     if content_item.is_archived:

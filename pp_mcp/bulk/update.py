@@ -104,12 +104,12 @@ class Choice:
 
 
 AssignmentsArg = Annotated[
-    list[Assignment], Reference("assignment"), Field(description="public_ids, max 1000.", max_length=MOST)
+    list[Assignment], Reference("assignment"), Field(description="Ids or URLs.", max_length=MOST)
 ]
 DueDates = dict[str, DayArg | None]
 
 
-@operation(toolset="bulk", title="Change many assignments", effect=Effect.DESTROY)
+@operation(toolset="bulk", title="Change many people's training at once", effect=Effect.DESTROY)
 async def bulk_update_assignments(
     call: Call,
     action: Annotated[ActionName, Field(description="What to do with each.")],
@@ -120,18 +120,16 @@ async def bulk_update_assignments(
     content_item: ItemArg | None = None,
     state: StateArg | None = None,
     is_overdue: OverdueArg | None = None,
-    due_date: Annotated[DayArg, Field(description="For set_due_date, YYYY-MM-DD; null removes.")]
-    | Unset
-    | None = UNSET,
+    due_date: Annotated[DayArg, Field(description="For set_due_date; null removes it.")] | Unset | None = UNSET,
     due_dates: Annotated[
         DueDates, Field(description="Instead: assignment id → own date; used by undo.", max_length=MOST)
     ]
     | None = None,
     reason: ReasonArg | None = None,
 ) -> ManyPlan:
-    """Extend deadlines, complete, exempt or drop many assignments at once: a list of them, or all that match the
-    filters (a person, group, manager's team, content item, state, overdue). Those the action does not fit are left.
-    Previews how many and whose, then needs confirm_token. For one use update_assignment or its siblings."""
+    """Change many people's assignments at once: extend deadlines, mark done (complete), waive (exempt), unassign (drop)
+    training, or undo that, for everybody in a whole team or group, all who are late, a course, or a list. Skips those
+    it does not fit. Previews how many and whose. For one use update_assignment and its siblings."""
     filters = {"state": state, "is_overdue": is_overdue}
     selection = Selection(user, manager, group, content_item, filters)
     deed = ACTIONS[action]
@@ -182,7 +180,6 @@ async def bulk_update_assignments(
         ],
         irreversible=deed.irreversible,
         reach=len(ready),
-        touches=tuple(one.public_id for one in ready),
         unchanged=None if ready else choice.nothing(selection),
         check=ToolCall(tool="list_assignments", arguments=_shown_by(selection)),
     )

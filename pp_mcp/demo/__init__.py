@@ -1,4 +1,4 @@
-"""A demo tenant: the PlusPlus Public API v2 over sqlite, with seed data, state and faults of its own.
+"""A demo tenant: the PlusPlus Public API v2 over sqlite, with its own seed data, state and faults.
 
 Written from the API's documents alone; it imports nothing else of this project, so that one misreading cannot be right
 on both sides.

@@ -35,14 +35,14 @@ class Arrival(NamedTuple):
     path: str
     """Without the prefix and the query, e.g. `/assignments`."""
     status: int
-    """0 where the connection broke instead."""
+    """0 if the connection broke instead."""
     applied: bool
     """Whether it changed the database."""
 
 
 @dataclass
 class Api:
-    """What the application works with; `faults` may be replaced while it runs."""
+    """What the application needs; `faults` may be replaced while it runs."""
 
     store: Store
     rate_limit: RateLimit
@@ -56,11 +56,11 @@ class Api:
     drifting: random.Random
 
     def application(self) -> ASGIApp:
-        """The ASGI app; a bare router, whose lack of error middleware lets a broken connection stay broken."""
+        """The ASGI app: a bare router, because error middleware would turn a broken connection into an answer."""
         return Router([Route("/{path:path}", _Endpoint(self))], redirect_slashes=False)
 
     async def respond(self, request: Request) -> Response:
-        """Answer a request; raises ConnectionDropped where a fault breaks the connection."""
+        """Answers a request; raises ConnectionDropped if a fault breaks the connection."""
         request_id = f"req_{self.request_ids.getrandbits(32):08x}"
         whole: str = request.scope["path"]
         path = whole.removeprefix(PREFIX)
@@ -133,7 +133,7 @@ class Api:
         if operation.refuses:
             query = queries.parse(request.scope["query_string"], operation.query, store.ids)
         if checked is None:
-            # A 404 where the contract has no 422: the handler looks up an id that cannot be.
+            # A 404 where the contract has no 422: the handler looks up an id that cannot exist.
             if operation.refuses:
                 raise invalid({"public_id": [f"Not a valid {store.ids.upper()}."]})
             checked = ""
@@ -170,14 +170,14 @@ class Api:
 
 @dataclass
 class _Fault:
-    """The fault of one request, and the rows that it changed on its own account."""
+    """The fault of one request, and how many rows the fault itself changed."""
 
     name: str | None = None
     own_changes: int = 0
 
 
 class _Endpoint:
-    """Joins the application to ASGI; a class, because a router hands it every method."""
+    """The ASGI endpoint; a class, because a router passes every method to one."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -199,7 +199,7 @@ class _Endpoint:
 def _route(method: str, path: str) -> tuple[Operation, str]:
     found = find(path)
     if found is None:
-        raise Refusal(404, "not_found", "There is no such path.")
+        raise Refusal(404, "not_found", "No such path.")
     operations, public_id = found
     if method not in operations:
         allow = ", ".join(sorted(operations))

@@ -140,7 +140,7 @@ class ContentItemUpdate(Body):
 
 
 class BulkItem(BaseModel):
-    """One item of a batch; the contract leaves it open to further fields."""
+    """One item of a batch; the contract allows further fields."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 

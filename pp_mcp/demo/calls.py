@@ -1,4 +1,4 @@
-"""What a handler gets and gives."""
+"""What a handler receives and returns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Call:
-    """One request, checked as far as its operation's declaration goes."""
+    """One request, checked against its operation's declaration."""
 
     store: Store
     role: str
@@ -41,15 +41,15 @@ class Call:
     total_pages: bool
 
     def body(self, model: type[bodies.B]) -> bodies.B:
-        """The body as the model has it; 422 otherwise."""
+        """The body, parsed by the model; 422 otherwise."""
         return bodies.read(model, self.raw_body, self.content_type, self.store.ids)
 
     def optional_body(self, model: type[bodies.B]) -> bodies.B:
-        """The same where the body may be left out."""
+        """The same for an optional body."""
         return self.body(model) if self.raw_body else model()
 
     def row(self, table: str, what: str) -> sqlite3.Row:
-        """The row that the path names; 404 otherwise."""
+        """The row named by the path; 404 otherwise."""
         row = self.store.one(f"SELECT * FROM {table} WHERE public_id = ?", self.public_id)
         if row is None:
             raise not_found(what)
@@ -72,7 +72,7 @@ Handler = Callable[[Call], Answer]
 
 
 def in_order(ids: Sequence[int], rows: Sequence[sqlite3.Row]) -> list[sqlite3.Row]:
-    """Rows that came back in any order, in the order of their ids."""
+    """Rows sorted by the order of these ids."""
     by_id = {cast(int, row["id"]): row for row in rows}
     return [by_id[row_id] for row_id in ids]
 

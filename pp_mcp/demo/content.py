@@ -94,7 +94,7 @@ def update_content_item(call: Call) -> Answer:
 
 
 def update_item(store: Store, item_id: int, changes: dict[str, Any], *, touch: bool = False) -> None:
-    """Set columns; `modified` moves only where something changed, or where `touch` says that something else did."""
+    """Set columns; `modified` changes only if something did, or if `touch` says that something else did."""
     if store.update("content_items", item_id, changes) or touch:
         store.update("content_items", item_id, {"modified": store.now()})
 

@@ -21,7 +21,7 @@ _TABLES = {
 
 
 def disturb(store: Store, path: str, draws: random.Random) -> None:
-    """A row is added to the list at `path`, or one is removed from it, half of the time each; elsewhere nothing."""
+    """Adds a row to the list at `path` or removes one, with equal chance; other paths are left alone."""
     table = _TABLES.get(path)
     if table is None:
         return
@@ -41,7 +41,7 @@ def _random_id(store: Store, table: str, where: str, draws: random.Random) -> in
 
 
 def _remove(store: Store, table: str, draws: random.Random) -> None:
-    # Leaves only people without reports, so that a manager tree keeps its shape.
+    # Only people without reports leave, so that the manager tree keeps its shape.
     where = "id NOT IN (SELECT manager_id FROM users WHERE manager_id IS NOT NULL)" if table == "users" else "1"
     row_id = _random_id(store, table, where, draws)
     if row_id is not None:

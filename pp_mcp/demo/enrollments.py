@@ -1,4 +1,4 @@
-"""Enrollments: read-only, their status worked out at reading."""
+"""Enrollments: read-only, with their status computed on reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refusals: what the tenant answers instead of a resource."""
+"""Refusals: the tenant's error answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults: what a network and a busy API do to a client, on purpose and repeatably."""
+"""Faults: what a network and a busy API do to a client, deliberate and repeatable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHARES: Mapping[str, str] = {
     "garbage": "garbage",
     "wrong-type": "wrong_type",
 }
-"""The faults of which a request meets at most one, and the field with the share of requests that meet it."""
+"""Faults of which each request gets at most one, and the field with the share of requests that get it."""
 
 SERVER_ERRORS = ("500", "502", "503", "504")
 
@@ -62,26 +62,26 @@ class _Scripted:
 
 @dataclass
 class Faults:
-    """Everything is off by default. Shares are between 0 and 1; the draws come from `seed` and repeat with it.
+    """Everything is off by default. Shares are between 0 and 1; which requests are hit depends on `seed` alone.
 
-    Faults hit requests whose token and permission are in order, and which the rate limit let through.
+    Faults hit requests that passed the checks of token, permission and rate limit.
     """
 
     latency: float = 0.0
-    """Seconds each request takes longer."""
+    """Extra seconds that each request takes."""
     rate_limited: float = 0.0
     rate_limited_bare: float = 0.0
     server_error: float = 0.0
     server_error_after: float = 0.0
     server_error_burst: tuple[int, int] | None = None
-    """(20, 10): of every 20 requests the last 10 fail."""
+    """(20, 10): the last 10 of every 20 requests fail."""
     drop_before: float = 0.0
     drop_after: float = 0.0
     truncate: float = 0.0
     garbage: float = 0.0
     wrong_type: float = 0.0
     revoke_after: int | None = None
-    """Requests after which every token is refused, as long as these faults are in place."""
+    """Number of requests after which every token is refused."""
     drift: float = 0.0
     seed: int = 0
 
@@ -92,21 +92,21 @@ class Faults:
     _errors: int = field(default=0, init=False, repr=False, compare=False)
 
     NAMES: ClassVar[Mapping[str, str]] = {
-        "latency": "seconds that each request takes longer: latency=0.05",
+        "latency": "extra seconds that each request takes: latency=0.05",
         "429": "share of requests refused as rate limited, with Retry-After: 429=0.1",
         "429-bare": "the same without Retry-After: 429-bare=0.1",
-        "5xx": "share answered 500, 502, 503 or 504 before anything was applied: 5xx=0.1",
-        "5xx-after": "share answered 5xx although the write was applied: 5xx-after=0.05",
-        "5xx-burst": "of every N requests the last K fail: 5xx-burst=20/10",
-        "drop-before": "share whose connection breaks before anything was applied: drop-before=0.05",
-        "drop-after": "share whose connection breaks after the write was applied: drop-after=0.05",
-        "truncate": "share whose answer is cut in the middle (the write was applied): truncate=0.05",
+        "5xx": "share answered 500, 502, 503 or 504 before anything took effect: 5xx=0.1",
+        "5xx-after": "share answered 5xx although the write took effect: 5xx-after=0.05",
+        "5xx-burst": "the last K of every N requests fail: 5xx-burst=20/10",
+        "drop-before": "share whose connection breaks before anything took effect: drop-before=0.05",
+        "drop-after": "share whose connection breaks after the write took effect: drop-after=0.05",
+        "truncate": "share whose answer is cut in the middle (the write took effect): truncate=0.05",
         "garbage": "share answered by a proxy with an HTML page, status 200 or 502, nothing applied: garbage=0.05",
-        "wrong-type": "share whose answer is a list where an object should be (the write was applied): wrong-type=0.05",
+        "wrong-type": "share whose answer is a list where an object should be (the write took effect): wrong-type=0.05",
         "revoke-after": "requests after which the token is refused: revoke-after=50",
-        "drift": "share of pages from the second on before which rows come and go: drift=0.2",
+        "drift": "share of pages after the first before which rows are added or removed: drift=0.2",
     }
-    """Every fault of the textual form, with a line of help each."""
+    """Every fault by the name it has on the command line, with a line of help."""
 
     def __post_init__(self) -> None:
         if sum(getattr(self, name) for name in _SHARES.values()) > 1:
@@ -150,16 +150,16 @@ class Faults:
 
     @property
     def scripted(self) -> int:
-        """How many scripted faults still wait for their request."""
+        """How many scripted faults are still waiting for a request."""
         return len(self._script)
 
     def revokes(self) -> bool:
-        """Count an authenticated request; whether the token counts as revoked by now."""
+        """Counts an authenticated request; answers whether the token now counts as revoked."""
         self._accepted += 1
         return self.revoke_after is not None and self._accepted > self.revoke_after
 
     def strike(self, *, writes: bool, path: str) -> str | None:
-        """The fault that the next request meets: a name of the script, with "5xx" settled to a status."""
+        """The fault for the next request: its name, with "5xx" replaced by a status."""
         self._seen += 1
         drawn = self._scripted_for(writes, path) or self._drawn()
         return self._status() if drawn == "5xx" else None if drawn == "ok" else drawn
@@ -184,7 +184,7 @@ class Faults:
         return None
 
     def _status(self) -> str:
-        # 503 first: what a script that says "5xx" once will meet.
+        # 503 first: a script that says "5xx" once gets this.
         self._errors += 1
         return SERVER_ERRORS[(self._errors + 1) % len(SERVER_ERRORS)]
 
@@ -193,10 +193,10 @@ class Faults:
         return int(self._status())
 
     def garbage_status(self) -> int:
-        """200 and 502 in turn."""
+        """200 and 502 alternately."""
         self._errors += 1
         return 200 if self._errors % 2 else 502
 
     def drifts(self) -> bool:
-        """Whether rows come and go before the page that is read now."""
+        """Whether rows change before the current page is read."""
         return self.drift > 0 and self._draws.random() < self.drift

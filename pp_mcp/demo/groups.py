@@ -85,14 +85,14 @@ def update_group(call: Call) -> Answer:
 
 
 def add_group_members(call: Call) -> Answer:
-    """POST /groups/{public_id}/members: those already in are left."""
+    """POST /groups/{public_id}/members: existing members are skipped."""
     group_id = call.row("groups", "Group")["id"]
     wanted = _user_ids(call.store, call.body(MemberIds).member_ids)
     return _change(call, group_id, add=wanted - _members(call.store, group_id), remove=set())
 
 
 def remove_group_members(call: Call) -> Answer:
-    """DELETE /groups/{public_id}/members: those not in are passed over."""
+    """DELETE /groups/{public_id}/members: non-members are skipped."""
     group_id = call.row("groups", "Group")["id"]
     unwanted = _user_ids(call.store, call.body(MemberIds).member_ids)
     return _change(call, group_id, add=set(), remove=unwanted & _members(call.store, group_id))

@@ -16,7 +16,7 @@ _NOT_VERSION = ~((0xF << 76) | (0x3 << 62))
 
 
 def canonical(form: IdForm, text: str) -> str | None:
-    """The stored spelling of an id, None where the syntax is wrong."""
+    """The stored spelling of an id, None if it is malformed."""
     if form == "uuid":
         text = text.lower() if text.isascii() else text
         return text if _UUID.fullmatch(text) else None
@@ -25,7 +25,7 @@ def canonical(form: IdForm, text: str) -> str | None:
 
 
 class Mint:
-    """Makes new public ids, the same ones for the same seed text."""
+    """Creates public ids, the same ones for the same seed text."""
 
     def __init__(self, form: IdForm, seed: str) -> None:
         self._random = random.Random(seed)

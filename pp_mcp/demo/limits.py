@@ -27,7 +27,7 @@ class Allowance:
 
 
 class RateLimit:
-    """At most `limit` requests in `window` seconds; a refused request does not count. Figures are not documented."""
+    """At most `limit` requests in `window` seconds; a refused request does not count. The real limits are unknown."""
 
     def __init__(self, limit: int, window: float, now: Callable[[], datetime]) -> None:
         self._limit = limit

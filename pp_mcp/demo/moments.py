@@ -34,7 +34,7 @@ def parse_day(text: str) -> str:
 
 
 def parse_moment(text: str) -> str:
-    """An ISO 8601 datetime with offset in stored form; ValueError otherwise. More digits than microseconds are cut."""
+    """An ISO 8601 datetime with offset in stored form; ValueError otherwise. Digits beyond microseconds are dropped."""
     if not _MOMENT.fullmatch(text):
         raise ValueError("Enter a datetime with offset, like 2026-03-01T09:30:00Z.")
     whole, _, rest = text.upper().partition(".")

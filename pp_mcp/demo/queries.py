@@ -49,7 +49,7 @@ def moment(value: str, ids: IdForm) -> str:
 
 
 def role(value: str, ids: IdForm) -> str:
-    """The only closed set among the filters."""
+    """The only filter with a fixed set of values."""
     if value not in ("admin", "organizer", "user"):
         raise ValueError("Choose one of: admin, organizer, user.")
     return value
@@ -88,7 +88,7 @@ PAGING: Mapping[str, Kind] = {"page": page_number, "page_size": page_size}
 
 
 def parse(raw: bytes, kinds: Mapping[str, Kind], ids: IdForm) -> dict[str, Any]:
-    """The parameters by name; 422 names those that are unknown, repeated or wrong."""
+    """The parameters by name; 422 for unknown, repeated or invalid ones."""
     wrong: dict[str, list[str]] = {}
     found: dict[str, Any] = {}
     for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
@@ -122,7 +122,7 @@ class Where:
         self.params.extend(params)
 
     def when(self, name: str, clause: str, change: Callable[[Any], Any] | None = None) -> None:
-        """A condition with one value per `?`, where the parameter was given."""
+        """A condition with one value per `?`, if the parameter was given."""
         if name in self._query:
             value = self._query[name]
             self.add(clause, *[value if change is None else change(value)] * clause.count("?"))

@@ -26,7 +26,7 @@ ALLOWED: Mapping[Needs, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation; `refuses` tells whether its contract has a 422, without which a malformed id is a 404."""
+    """One operation; `refuses`: its contract has a 422; without one, a malformed id is a 404."""
 
     method: str
     path: str
@@ -138,12 +138,12 @@ _BY_PATH: dict[str, tuple[re.Pattern[str], dict[str, Operation]]] = {}
 for _operation in OPERATIONS:
     _BY_PATH.setdefault(_operation.path, (_pattern(_operation.path), {}))[1][_operation.method] = _operation
 
-# Fixed paths first: bulk-archive is no id.
+# Fixed paths first: bulk-archive is not an id.
 _ORDERED = sorted(_BY_PATH.values(), key=lambda entry: "public_id" in entry[0].groupindex)
 
 
 def find(path: str) -> tuple[dict[str, Operation], str] | None:
-    """The operations of a path (without the prefix) by method, and the id in it; None where there is no such path."""
+    """The operations of a path (without the prefix) by method, and the id in it; None for an unknown path."""
     for pattern, operations in _ORDERED:
         match = pattern.fullmatch(path)
         if match is not None:

@@ -18,7 +18,7 @@ from pp_mcp.demo.seed_names import CHANNELS
 from pp_mcp.demo.seed_people import Group, Person, make_groups, make_people
 from pp_mcp.demo.store import Store
 
-# So many assignments per person and item fit comfortably, beside the items that nobody is given.
+# This many assignments per person and item fit comfortably, beside the items that nobody gets.
 _DENSITY = 0.45
 
 
@@ -58,7 +58,7 @@ def plant(store: Store, *, people: int, groups: int, content_items: int, assignm
 
 
 def _script(store: Store, script: str) -> None:
-    # Not executescript, which would commit the transaction first; a trigger's body has semicolons of its own.
+    # Not executescript, which would commit the transaction first; a trigger's body contains semicolons.
     statement = ""
     for line in script.splitlines():
         statement += line + "\n"
@@ -74,7 +74,7 @@ def _fill(store: Store, table: str, columns: str, rows: Iterable[Sequence[Any]])
 
 def _people(store: Store, people: list[Person], past: Past) -> None:
     columns = "id, public_id, email, email_key, name, name_key, role, employee_id, is_active, manager_id, date_joined"
-    # A manager may stand below the people they manage in the list.
+    # A manager may come after their reports in the list.
     store.connection.execute("PRAGMA defer_foreign_keys = ON")
     rows = [
         (

@@ -72,7 +72,7 @@ class Item:
 
 
 def _cast() -> list[Item]:
-    """The items that one can rely on, as far as the size allows."""
+    """Items that are always there, as far as the size allows."""
     return [
         Item(
             "Security 101",
@@ -142,7 +142,7 @@ def _types(count: int, present: list[Item]) -> list[str]:
     plan: list[str] = []
     total = len(present) + count
     while len(plan) < count:
-        # Whatever lags behind its share most.
+        # The type furthest below its share.
         content_type = max(_MIX, key=lambda kind: _MIX[kind] * total / 120 - have[kind])
         have[content_type] += 1
         plan.append(content_type)
@@ -182,7 +182,7 @@ def _item(draws: random.Random, name: str, topic: str, content_type: str) -> Ite
 
 
 def _stage(draws: random.Random, items: list[Item], groups: list[Group]) -> None:
-    """What administrators meet: never assigned, never finished, unloved, stale, archived, hidden, restricted."""
+    """What administrators meet: never assigned, never finished, badly rated, stale, archived, hidden, restricted."""
     plain = [item for item in items if item.content_type in ASSIGNABLE]
     draws.shuffle(plain)
     tenth = len(plain) // 10
@@ -208,7 +208,7 @@ def _stage(draws: random.Random, items: list[Item], groups: list[Group]) -> None
 
 def _schedule(draws: random.Random, events: list[Item], today: date) -> None:
     for position, event in enumerate(events):
-        # Every third lies ahead; each name carries its month, as in the documented sample.
+        # Every third is in the future; each name includes its month, as in the documented sample.
         event.starts = -draws.randint(3, 60) if position % 3 == 0 else draws.randint(10, 500)
         event.created = max(event.starts, 0) + draws.randint(35, 90)
         event.modified = draws.randint(max(event.starts, 1), event.created)

@@ -10,16 +10,16 @@ from pp_mcp.demo.seed_history import Past, Row
 from pp_mcp.demo.seed_people import Person
 
 EVENT_START = 14 * 3600
-"""Seconds after midnight (UTC) at which every event begins."""
+"""Seconds after midnight (UTC) at which every event starts."""
 CUTOFF = 2 * 3600
-"""Seconds after its beginning at which the self check-in of an event closes."""
+"""Seconds after the start of an event at which its self check-in closes."""
 
 _REACT_STATUSES = ("checked_in",) * 24 + ("no_show",) * 9 + ("waitlisted",) * 6 + ("dropped",) * 3
 
 
 @dataclass
 class Enrollment:
-    """An enrollment; `recorded` is what no rule works out: enrolled, waitlisted or dropped."""
+    """An enrollment; `recorded` is the stored part of its status: enrolled, waitlisted or dropped."""
 
     user: int
     event: int

@@ -1,4 +1,4 @@
-"""The assignments of the seed: who was given what, and what became of it."""
+"""The assignments of the seed: who got what, and how it went."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _YEAR = 365
 
 
 class Past:
-    """Makes rows and points in time relative to today; days are cached, as there are far fewer days than rows."""
+    """Makes rows and times relative to today; days are cached, since there are far fewer days than rows."""
 
     def __init__(self, draws: random.Random, today: date, new_id: Mint) -> None:
         self.draws = draws
@@ -53,7 +53,7 @@ class Past:
         self._days: dict[int, str] = {}
 
     def day(self, ago: int) -> str:
-        """The date so many days ago (negative: ahead), `YYYY-MM-DD`."""
+        """The date that many days ago (negative: in the future), `YYYY-MM-DD`."""
         found = self._days.get(ago)
         if found is None:
             found = self._days[ago] = (self._today - timedelta(days=ago)).isoformat()
@@ -75,11 +75,11 @@ class Past:
         return row
 
     def rating(self, item: Item) -> int:
-        """Feedback from 1 to 5 around the item's usual."""
+        """Feedback from 1 to 5 around the item's average."""
         return min(5, max(1, round(self.draws.gauss(item.rating, 0.8))))
 
     def story(self, user: int, item: int, thing: Item, ago: int, leaving: float, attempt: int) -> Row:
-        """An assignment made so many days ago, and what has become of it; `leaving` is the person's want of zeal."""
+        """An assignment made that many days ago, and how it went; `leaving` is the person's lack of zeal."""
         draws = self.draws
         created = self.at(ago, draws.randrange(86_400))
         term = 30 if thing.is_compliance else draws.choice(_TERMS)
@@ -123,7 +123,7 @@ class Past:
 
 
 def make_history(people: list[Person], items: list[Item], groups: list[Group], count: int, past: Past) -> list[Row]:
-    """`count` assignments (fewer where no more fit), with at most one outstanding per person and item."""
+    """`count` assignments (fewer if they do not fit), with at most one outstanding per person and item."""
     return _Historian(people, items, groups, count, past).write()
 
 
@@ -141,7 +141,7 @@ class _Historian:
         }
         self._leaving = [past.draws.triangular(-0.12, 0.35, 0.02) for _ in people]
         self._made: list[Row] = []
-        # Per pair: the last attempt, and since how many days the next one may begin (None: it is outstanding).
+        # Per pair: the last attempt, and how many days ago the next could have begun (None: it is outstanding).
         self._last: dict[tuple[int, int], tuple[int, int | None]] = {}
 
     def write(self) -> list[Row]:
@@ -162,7 +162,7 @@ class _Historian:
         self._last[user, item] = (attempt, (today - datetime.fromisoformat(ended[:10] + "T00:00:00Z")).days - 1)
 
     def _everyone(self) -> None:
-        """Security 101 for all, again every year, where there is room for it."""
+        """Security 101 for everyone, once a year, if there is room for it."""
         if self._count < 4 * len(self._people) or 0 not in self._open:
             return
         draws = self._past.draws
@@ -190,7 +190,7 @@ class _Historian:
                 self._add(user, item, 1 + int((reach - 1) * draws.random() ** 1.6))
 
     def _reach(self, user: int, item: int) -> int:
-        """How many days ago the next assignment of the pair may have been made at most; 0: none may be made."""
+        """The most days ago at which the next assignment of the pair may begin; 0 for none."""
         limit = min(self._people[user].joined, self._items[item].created, _HORIZON)
         attempt, free = self._last.get((user, item), (0, limit))
         return 0 if free is None or attempt >= 3 else min(limit, free)

@@ -38,7 +38,7 @@ class Group:
     modified: int
 
 
-# (name, department, role, index of the manager): the people one can rely on, as far as the size allows.
+# (name, department, role, index of the manager): people who are always there, as far as the size allows.
 _CAST = (
     ("Margaret Osei", "People", "admin", None),
     ("Henrik Lindqvist", "Engineering", "user", 0),
@@ -75,7 +75,7 @@ def make_people(draws: random.Random, count: int) -> list[Person]:
 def _names(draws: random.Random, count: int, taken: list[Person]) -> list[str]:
     known = {person.name for person in taken}
     pairs = [name for first in FIRST for last in LAST if (name := f"{first} {last}") not in known]
-    # Beyond all combinations a middle initial keeps names apart: only the two Sam Lees are to be confused.
+    # Once all combinations are used, a middle initial keeps names unique: only the two Sam Lees are ambiguous.
     initial = ord("A")
     names: list[str] = []
     while len(names) < count:
@@ -139,7 +139,7 @@ def _email(name: str, used: set[str]) -> str:
 
 
 def make_groups(draws: random.Random, people: list[Person], count: int) -> list[Group]:
-    """Groups kept by hand ("plusplus"), by the HR system ("workday") and by rules ("rule"); two of one name."""
+    """Groups maintained by hand ("plusplus"), by the HR system ("workday") and by rules ("rule"); two share a name."""
     everyone = range(len(people))
 
     def those(chosen: Callable[[Person], bool]) -> list[int]:

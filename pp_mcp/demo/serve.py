@@ -14,7 +14,7 @@ from pp_mcp.demo.tenant import Tenant
 
 
 class HideDrops(logging.Filter):
-    """Keeps tracebacks of connections that a fault broke on purpose out of the log."""
+    """Keeps the tracebacks of deliberately broken connections out of the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is logged."""
@@ -39,5 +39,5 @@ def server(tenant: Tenant, host: str, port: int) -> uvicorn.Server:
 
 
 def run(tenant: Tenant, host: str, port: int) -> None:
-    """Serve the tenant until interrupted; log to stderr."""
+    """Serves the tenant until interrupted; logs to stderr."""
     server(tenant, host, port).run()

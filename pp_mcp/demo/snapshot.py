@@ -1,4 +1,4 @@
-"""The whole state of a tenant in a form that two moments can be compared by."""
+"""The whole state of a tenant in a comparable form."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Store:
 
     def __init__(self, db: str | Path, *, now: Callable[[], datetime], ids: IdForm, seed: int) -> None:
         self._now = now
-        # Transactions are opened by `writing` alone, so what a test does over the same connection commits by itself.
+        # Transactions are opened by `writing` alone, so statements of a test on the same connection commit at once.
         self.connection = sqlite3.connect(db, isolation_level=None, check_same_thread=False)
         try:
             self.connection.row_factory = sqlite3.Row
@@ -45,7 +45,7 @@ class Store:
         except BaseException:
             self.connection.close()
             raise
-        # Another stream of ids each time a file is opened: a reopened tenant must not make the same ids again.
+        # A new stream of ids each time a file is opened: a reopened tenant must not repeat ids.
         self.new_id = Mint(self.ids, f"ids/{self.seed}/{opened}")
         self._lists: OrderedDict[tuple[str, tuple[Any, ...]], list[int]] = OrderedDict()
         self._totals: dict[str, int] = {}
@@ -65,16 +65,16 @@ class Store:
         return "" if row is None else cast(str, row["value"])
 
     def now(self) -> str:
-        """The present moment in stored form."""
+        """Now, in stored form."""
         return stamp(self._now())
 
     def today(self) -> str:
-        """The present day (UTC), `YYYY-MM-DD`."""
+        """Today (UTC), `YYYY-MM-DD`."""
         return self.now()[:10]
 
     @contextmanager
     def writing(self) -> Generator[None]:
-        """All or nothing, and the write lock from the start so that a file shared by two processes stays sound."""
+        """All or nothing, with the write lock from the start, so that two processes can share a file."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -85,7 +85,7 @@ class Store:
 
     @contextmanager
     def savepoint(self) -> Generator[None]:
-        """One item of a batch: its failure undoes itself only."""
+        """One item of a batch: a failure rolls back only this item."""
         self.connection.execute("SAVEPOINT item")
         try:
             yield

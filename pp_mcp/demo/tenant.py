@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import httpx2
 
 DEMO_TOKEN = "pp_demo_not_a_secret_0123456789"
-"""The token of every demo tenant that is given no other."""
+"""The default token of a demo tenant."""
 
 _MOST_ARRIVALS = 10_000
 
@@ -35,8 +35,8 @@ _MOST_ARRIVALS = 10_000
 class Sizes:
     """How many rows the seed makes of each kind.
 
-    More content items are made where the assignments would not fit otherwise, and fewer enrollments where there are
-    not enough people and events for them. Assignments that come with enrollments are among the assignments, up to half.
+    There are more content items if the assignments would not fit otherwise, and fewer enrollments if people and
+    events do not suffice. Assignments that come with enrollments count among the assignments, up to half.
     """
 
     people: int = 300
@@ -47,7 +47,7 @@ class Sizes:
 
     def __post_init__(self) -> None:
         if self.people < 1 or min(self.groups, self.content_items, self.assignments, self.enrollments) < 0:
-            raise ValueError("A tenant has at least one person, and no negative number of anything.")
+            raise ValueError("A tenant needs at least one person and no negative sizes.")
 
 
 def _utc_now() -> datetime:
@@ -55,7 +55,7 @@ def _utc_now() -> datetime:
 
 
 class Tenant:
-    """A tenant of one's own: the PlusPlus Public API v2 over sqlite, with seed data relative to today.
+    """A private tenant: the PlusPlus Public API v2 over sqlite, with seed data relative to today.
 
     `app` serves under `/public_api/v2`. In one process use `httpx2.AsyncClient(transport=tenant.transport(),
     base_url=tenant.base_url)`; over a network `pp_mcp.demo.serve.run`.
@@ -114,16 +114,16 @@ class Tenant:
         self.base_url = f"https://demo.plusplus.app{PREFIX}"
         """The base URL for use in the same process."""
         self.token = token
-        """The token that the tenant takes from the start."""
+        """The token that is valid from the start."""
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The database, for looking at it (or changing it) past the API; every statement commits by itself."""
+        """The database, to read or change it without the API; every statement commits at once."""
         return self._store.connection
 
     @property
     def faults(self) -> Faults:
-        """The faults in place; change them, or put others, at any time."""
+        """The current faults; may be changed or replaced at any time."""
         return self._api.faults
 
     @faults.setter
@@ -132,17 +132,17 @@ class Tenant:
 
     @property
     def requests(self) -> deque[Arrival]:
-        """What arrived, oldest first: (method, path, status, applied), the last 10,000. May be cleared."""
+        """The last 10,000 requests, oldest first: (method, path, status, applied). May be cleared."""
         return self._api.arrivals
 
     def transport(self) -> httpx2.AsyncBaseTransport:
-        """A transport to this tenant in the same process, on which dropped connections look like on a network."""
+        """A transport to this tenant in the same process; dropped connections look as on a network."""
         from pp_mcp.demo.transport import InProcess
 
         return InProcess(self.app)
 
     def snapshot(self) -> dict[str, Any]:
-        """The whole state, `{table: {public_id: fields}}`, without points in time (`due_date` is in it)."""
+        """The whole state, `{table: {public_id: fields}}`, without timestamps (but with `due_date`)."""
         return snapshot.take(self._store)
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ def hashed(token: str) -> str:
 
 
 def create_api_token(call: Call) -> Answer:
-    """POST /auth/tokens: the only answer with the full token. It acts with its maker's role (documented)."""
+    """POST /auth/tokens: the only answer with the full token. It acts with its creator's role (documented)."""
     body = call.body(ApiTokenCreate)
     now = call.store.now()
     if body.expires_at is not None and body.expires_at <= now:
@@ -49,7 +49,7 @@ def create_api_token(call: Call) -> Answer:
 
 
 def bearer(headers: list[str]) -> str:
-    """The token in the Authorization headers; 401 where there is none or not exactly one."""
+    """The token in the Authorization headers; 401 unless there is exactly one."""
     if len(headers) == 1:
         scheme, _, token = headers[0].partition(" ")
         token = token.strip()

@@ -24,14 +24,14 @@ def _set(call: Call, row: sqlite3.Row, changes: dict[str, Any]) -> Answer:
 
 
 def complete_assignment(call: Call) -> Answer:
-    """Mark completed; 409 if completed or dropped, an exempted one may be (documented)."""
+    """Mark completed; 409 if completed or dropped, an exempted one can be completed (documented)."""
     row = _row(call)
     if row["state"] in ("completed", "dropped"):
         raise conflict(f"This assignment is already {row['state']}.")
     changes = {
         "state": "completed",
         "progress": 1.0,
-        # Kept aside, so that reverting the completion brings it back.
+        # Set aside, so that reverting the completion restores it.
         "prior_progress": row["progress"],
         "is_success": True,
         "completed_datetime": call.store.now(),
@@ -41,7 +41,7 @@ def complete_assignment(call: Call) -> Answer:
 
 
 def drop_assignment(call: Call) -> Answer:
-    """Mark dropped; 409 if dropped or completed (documented). The reason is kept and never shown."""
+    """Mark dropped; 409 if dropped or completed (documented). The reason is stored but never shown."""
     row = _row(call)
     body = call.optional_body(AssignmentDrop)
     if row["state"] in ("dropped", "completed"):

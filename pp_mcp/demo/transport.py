@@ -1,4 +1,4 @@
-"""The way to a tenant in the same process."""
+"""A transport to a tenant in the same process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class InProcess(httpx2.AsyncBaseTransport):
         try:
             return await self._inner.handle_async_request(request)
         except ConnectionDropped as dropped:
-            # In turn, whatever was applied: from the kind of break a client must not conclude anything.
+            # Alternating, whatever took effect: the kind of break must tell a client nothing.
             self._drops += 1
             if self._drops % 2:
                 raise httpx2.RemoteProtocolError(

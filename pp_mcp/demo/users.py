@@ -123,7 +123,7 @@ def update_user(call: Call) -> Answer:
 
 
 def _manager_of(store: Store, user_id: int, manager: str | None) -> int | None:
-    """The manager's internal id; refuses one who is unknown, the person, or below the person."""
+    """The manager's internal id; refuses an unknown one, the person, and anyone who reports to the person."""
     if manager is None:
         return None
     manager_id = store.row_id("users", manager)
@@ -138,5 +138,5 @@ def _manager_of(store: Store, user_id: int, manager: str | None) -> int | None:
         row = store.one("SELECT manager_id FROM users WHERE id = ?", above)
         above = None if row is None else cast("int | None", row["manager_id"])
         if above == user_id:
-            raise invalid({"manager": ["This would make the reporting line a circle."]})
+            raise invalid({"manager": ["This would make the reporting line circular."]})
     return manager_id

@@ -1,9 +1,8 @@
-"""Whether a plan is shown or carried out. Nothing else in the server decides that.
+"""Confirm tokens: an HMAC over what a preview showed.
 
-Without a token a plan that needs confirming is a preview with a token. The token is an HMAC over what was previewed:
-tool, arguments, the target's state, caller, tenant and an expiry. Nothing is stored, so any replica with the same key
-can check it, and anything that changed since leads to a new preview. A model can hand the token back by itself: it
-makes sure that what is done is what was shown, not that a person saw it. Policies `elicit` and `block` go further.
+It covers tool, arguments, the target's state, caller, tenant and expiry. Nothing is stored, so every replica with the
+same key can check a token, and whatever changed since leads to a new preview. A model can hand the token back by
+itself: it makes sure that what is done is what was shown, not that a person saw it.
 """
 
 from __future__ import annotations
@@ -39,18 +38,11 @@ class Binding:
     plan: Plan
 
     def digest(self) -> str:
-        """The same for the same tool, arguments, caller, target, state and effects; else another."""
+        """SHA-256, in hex: the same for the same tool, arguments, caller, target, state and effects; else another."""
         arguments = {name: value for name, value in self.arguments.items() if name not in ACKNOWLEDGEMENTS}
-        shown = [
-            self.tool,
-            arguments,
-            self.caller,
-            self.plan.target.model_dump(),
-            self.plan.state,
-            self.plan.summary,
-            self.plan.effects,
-        ]
-        return json.dumps(shown, sort_keys=True, ensure_ascii=True, default=str)
+        plan = self.plan
+        shown = [self.tool, arguments, self.caller, plan.target.model_dump(), plan.state, plan.summary, plan.effects]
+        return hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()
 
 
 class Confirmer:

@@ -1,4 +1,4 @@
-"""Serving over streamable HTTP, and over stdio, until told to stop."""
+"""Serving over streamable HTTP or stdio until told to stop."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ log = logging.getLogger("pp_mcp.server")
 PATH = "/mcp"
 
 GRACE = 10.0
-"""Seconds that writes under way are given to end after SIGTERM."""
+"""Seconds that writes in progress may take after SIGTERM."""
 
 
 def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
-    """The ASGI application: MCP at `/mcp`, `/health` beside it.
+    """The ASGI application: MCP at `/mcp`, and `/health`.
 
     Raises:
-        Refused: `host` is reachable from other computers; whoever reached it would have the API token's rights.
+        Refused: `host` can be reached from other computers.
     """
     if not is_this_computer(host):
         raise Refused(
-            f"--host {host} would open the server to other computers, and it asks nobody who they are: everybody who "
-            "reaches it would act with the API token's rights. Bind to 127.0.0.1 and use an SSH tunnel or a proxy "
-            "that authenticates, on the same machine."
+            f"--host {host} would open the server to other computers. It does not authenticate, so everyone who can "
+            "reach it would act with the API token's rights. Bind to 127.0.0.1 and put an SSH tunnel or an "
+            "authenticating proxy on the same machine in front of it."
         )
 
     @server.custom_route("/health", methods=["GET"])
@@ -47,7 +47,7 @@ def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
 
 
 def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
-    """Serves until SIGINT or SIGTERM; requests under way are answered first."""
+    """Serves until SIGINT or SIGTERM; requests in progress are answered first."""
     config = uvicorn.Config(
         http_app(server, host),
         host=host,
@@ -56,14 +56,14 @@ def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
         access_log=False,
         timeout_graceful_shutdown=int(GRACE),
     )
-    # uvicorn raises the signal that stopped it once more when it is done; by then all is in order.
+    # uvicorn raises the signal that stopped it again once it is done; by then nothing is left to do.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     log.info("Serving MCP at http://%s:%d%s", f"[{host}]" if ":" in host else host, port, PATH)
     uvicorn.Server(config).run()
 
 
 def serve_stdio(server: PlusPlusServer) -> None:
-    """Serves on stdin and stdout until stdin ends or SIGTERM comes; a write under way is brought to its end."""
+    """Serves on stdin and stdout until stdin ends or SIGTERM arrives; a write in progress is completed first."""
     anyio.run(_stdio, server)
 
 
@@ -81,6 +81,6 @@ async def _stop_on_signal(server: PlusPlusServer) -> None:
             log.info("Stopping.")
             with anyio.move_on_after(GRACE):
                 await server.runtime.writes_done()
-            # The thread that reads stdin cannot be interrupted; nothing is left to be lost.
+            # The thread that reads stdin cannot be interrupted, and nothing is left to lose.
             logging.shutdown()
             os._exit(0)

@@ -1,4 +1,4 @@
-"""Prompts for chores that come back: what to call, in which order, and where to stop and ask."""
+"""Prompts for recurring chores: what to call, in which order, and where to stop and ask."""
 
 from __future__ import annotations
 
@@ -10,36 +10,34 @@ from pydantic import Field
 
 
 def weekly_overdue_digest(
-    group: Annotated[str, Field(description="Only this group; leave out for everybody.")] = "",
+    group: Annotated[str, Field(description="Only this group; leave out for everyone.")] = "",
 ) -> str:
-    """Who is late this week, by manager, ready to send."""
-    narrowed = f" with group={group!r}" if group else ""
+    """Who is overdue this week, by manager, ready to send."""
+    within = f" with group={group!r}" if group else ""
     return (
         "Write this week's digest of overdue learning. Call report_assignments with group_by=['manager'] and "
-        f"is_overdue=true{narrowed}, then with group_by=['content_item']. For the three managers with the most, call "
-        "it again with is_overdue=true, that manager and group_by=['user']. Write: one sentence of totals, the "
-        "managers with their counts, the worst items, and a short, friendly note to each of the three managers. If "
-        "coverage is not complete, say so. Change nothing."
+        f"is_overdue=true{within}, then with group_by=['content_item']. For the three managers with the most overdue "
+        "assignments, call it again with is_overdue=true, that manager and group_by=['user']. Write one sentence with "
+        "the totals, the managers with their counts, the worst items, and a short, friendly note to each of the three "
+        "managers. If coverage is incomplete, say so. Change nothing."
     )
 
 
 def onboard_new_hire(
-    person: Annotated[str, Field(description="E-mail or full name of the new person.")],
+    person: Annotated[str, Field(description="E-mail or full name of the new hire.")],
     content_item: Annotated[str, Field(description="The track or course to start with.")] = "",
-    manager: Annotated[str, Field(description="E-mail or name of the manager.")] = "",
+    manager: Annotated[str, Field(description="The manager's e-mail or name.")] = "",
 ) -> str:
-    """Set up a new person: profile, groups, first assignments."""
-    track = (
-        f"{content_item!r}"
-        if content_item
-        else "the onboarding track (search_content content_type=['track'], ask which)"
-    )
-    boss = f" Their manager is {manager!r}." if manager else ""
+    """Set up a new hire: profile, groups, first assignments."""
+    track = repr(content_item)
+    if not content_item:
+        track = "the onboarding track (find it with search_content content_type=['track'] and ask me which)"
+    reports_to = f" Their manager is {manager!r}." if manager else ""
     return (
-        f"Onboard {person!r}.{boss} 1. get_user; if there is nobody, ask for e-mail and full name, say that people "
-        "usually come from the HR sync, and only if I agree create_user. 2. list_groups; ask me which groups fit, "
-        f"then add_group_members. 3. assign_content of {track}, due in two weeks unless I say otherwise. 4. "
-        "get_learner_summary, and tell me what was changed and how to undo it."
+        f"Onboard {person!r}.{reports_to} 1. get_user. If there is no such person, tell me that people usually come "
+        "from the HR sync, ask for e-mail and full name, and call create_user only if I agree. 2. list_groups. Ask me "
+        f"which groups fit, then add_group_members. 3. assign_content with {track}, due in two weeks unless I say "
+        "otherwise. 4. get_learner_summary. Tell me what was changed and how to undo it."
     )
 
 
@@ -47,85 +45,75 @@ def match_group_to_roster(
     group: Annotated[str, Field(description="The group's name.")],
     roster: Annotated[str, Field(description="The people, as e-mails or names.")],
 ) -> str:
-    """Make a group's members match a list, after a look at the difference."""
+    """Make a group's members match a list, after showing the difference."""
     return (
-        f"Make the group {group!r} match this roster exactly:\n{roster}\n\nCall get_group first: if its source is not "
-        "plusplus, warn me that it is rebuilt nightly. Then replace_group_members with the whole list. If names are "
-        "unclear, show me the candidates and wait. Show me who would be added and removed, and wait for my yes; only "
-        "then call again with the confirm_token and the flags the preview names. Finish with the undo call."
+        f"Make the group {group!r} match this roster exactly:\n{roster}\n\nCall get_group first. If its source is not "
+        "plusplus, warn me that it is rebuilt every night. Then call replace_group_members with the whole list. If a "
+        "name is ambiguous or unknown, show me the candidates and wait. Show me who would be added and removed, and "
+        "wait for my yes before you call again with the confirm_token and the flags that the preview names. Finish by "
+        "telling me the undo call."
     )
 
 
 def clean_up_catalogue(
     content_type: Annotated[str, Field(description="Only this type, such as article.")] = "",
-    stale_days: Annotated[str, Field(description="Days without change that make an item stale.")] = "365",
+    stale_days: Annotated[str, Field(description="Days without changes before an item counts as stale.")] = "365",
 ) -> str:
-    """Find what nobody uses, and archive what I agree to."""
+    """Find content that nobody uses, and archive what I choose."""
     only = f", content_type=['{content_type}']" if content_type else ""
     return (
-        f"Clean up the catalogue. Call report_content with stale_days={stale_days}{only}, and group what it finds: "
-        "never assigned, finished by nobody, rated low, stale. Suggest what to archive and why; keep what is only "
-        "stale but well used. Wait for my choice, then archive_content_items with just those, show me the preview, "
-        "and confirm only after my yes. Delete nothing: that loses the history."
+        f"Clean up the catalogue. Call report_content with stale_days={stale_days}{only} and group what it finds: "
+        "never assigned, finished by nobody, low ratings, stale. Suggest what to archive and why; keep items that are "
+        "only stale but well used. Wait for my choice, then call archive_content_items with exactly those, show me the "
+        "preview, and confirm only after my yes. Delete nothing: that loses the history."
     )
 
 
 def chase_course(
     content_item: Annotated[str, Field(description="The course, track or other item.")],
-    due_date: Annotated[str, Field(description="A new deadline for those who are late, YYYY-MM-DD.")] = "",
+    due_date: Annotated[str, Field(description="A new deadline for overdue people, YYYY-MM-DD.")] = "",
 ) -> str:
-    """Follow up one course: who is late, whom to tell, extend if wanted."""
+    """Follow up on a course: who is overdue, whom to tell, extend if wanted."""
     extend = (
         f" Then prepare bulk_update_assignments action='set_due_date' content_item={content_item!r} is_overdue=true "
         f"due_date='{due_date}', show me the preview and wait for my yes."
-        if due_date
-        else ""
     )
     return (
-        f"Follow up {content_item!r}. Call report_assignments with content_item={content_item!r} and "
-        "group_by=['manager'], then with group_by=['user'] and is_overdue=true. Tell me the completion rate, who is "
-        f"late under whom, and write a reminder of three sentences to the late people.{extend}"
+        f"Follow up on {content_item!r}. Call report_assignments with content_item={content_item!r} and "
+        "group_by=['manager'], then with group_by=['user'] and is_overdue=true. Tell me the completion rate and who is "
+        f"overdue under which manager, and write them a three-sentence reminder.{extend if due_date else ''}"
     )
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A chore in words, and the tools that it names: it is offered where all of them are served."""
+    """A prompt and the tools that it names. It is offered if all of them are served."""
 
     function: Callable[..., str]
     title: str
     tools: frozenset[str]
 
 
+def _prompt(function: Callable[..., str], title: str, *tools: str) -> Prompt:
+    return Prompt(function, title, frozenset(tools))
+
+
 PROMPTS: tuple[Prompt, ...] = (
-    Prompt(weekly_overdue_digest, "Weekly overdue digest", frozenset({"report_assignments"})),
-    Prompt(
+    _prompt(weekly_overdue_digest, "Weekly overdue digest", "report_assignments"),
+    _prompt(
         onboard_new_hire,
         "Onboard a new hire",
-        frozenset(
-            {
-                "get_user",
-                "create_user",
-                "list_groups",
-                "add_group_members",
-                "search_content",
-                "assign_content",
-                "get_learner_summary",
-            }
-        ),
+        *("get_user", "create_user", "list_groups", "add_group_members"),
+        *("search_content", "assign_content", "get_learner_summary"),
     ),
-    Prompt(match_group_to_roster, "Make a group match a roster", frozenset({"get_group", "replace_group_members"})),
-    Prompt(
-        clean_up_catalogue,
-        "Clean up the catalogue",
-        frozenset({"report_content", "archive_content_items"}),
-    ),
-    Prompt(chase_course, "Chase one course", frozenset({"report_assignments", "bulk_update_assignments"})),
+    _prompt(match_group_to_roster, "Make a group match a roster", "get_group", "replace_group_members"),
+    _prompt(clean_up_catalogue, "Clean up the catalogue", "report_content", "archive_content_items"),
+    _prompt(chase_course, "Follow up on one course", "report_assignments", "bulk_update_assignments"),
 )
 
 
 def add_prompts(server: Any, tools: frozenset[str]) -> None:
-    """Registers the prompts of which all tools are served."""
+    """Registers the prompts whose tools are all served."""
     for prompt in PROMPTS:
         if prompt.tools <= tools:
             server.prompt(title=prompt.title)(prompt.function)

@@ -1,4 +1,4 @@
-"""What names a thing (id, e-mail, name, pasted URL) → the thing itself. Never a guess.
+"""A reference (id, e-mail, name, pasted URL) → the thing it names. Never a guess.
 
 An id is looked up, so that a mistyped one is an error and not an empty list. An e-mail goes through the exact filter.
 A name must match whole, letter case aside, and only one thing. Everything else is an error with up to five candidates.
@@ -7,17 +7,16 @@ A name must match whole, letter case aside, and only one thing. Everything else 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import anyio
 from pydantic import BaseModel
 
-from pp_mcp.answers import Named
 from pp_mcp.api import Api
-from pp_mcp.api.walk import PAGE_SIZE, drain
-from pp_mcp.declare import Kind, Reference
+from pp_mcp.api.walk import PAGE_SIZE, drain, for_each
+from pp_mcp.declare import Kind
 from pp_mcp.errors import InvalidArgument, NotFound, UnclearReference
 from pp_mcp.models import Assignment, ContentItem, EventRef, Group, User
 from pp_mcp.operations.params import is_email
@@ -31,51 +30,43 @@ _ID_IN_URL = re.compile(rf"(?:^|/)({_ID.pattern})(?=[/_.-]|$)")
 LONGEST = 500
 """Characters of a reference; no name or address is longer."""
 
+NAMES_READ = 500
+"""Matches of a name that are looked through; with more, none of them can be called the only exact one."""
+
+ONE_BY_ONE = 20
+"""References in one list that are looked up singly; for a longer list, reading all pages may take fewer requests."""
+
+Key = tuple[str, str]
+"""By what a thing is found: `("public_id", …)`, `("email", …)` or `("name", …)`, in comparable form."""
+
 
 @dataclass(frozen=True)
 class Source:
     """Where things of a kind are found."""
 
-    words: str
-    plural: str
+    one: str
+    many: str
     model: type[BaseModel]
     get: str
     find: str
-    by: str
+    name_filter: str
     """The filter that takes part of a name."""
     tool: str
     """The tool that finds valid ids."""
     only: tuple[tuple[str, str], ...] = ()
 
 
+_ITEM = ("get_content_item", "list_content_items", "search", "search_content")
 SOURCES: dict[Kind, Source] = {
     "user": Source("person", "people", User, "get_user", "list_users", "search", "list_users"),
     "group": Source("group", "groups", Group, "get_group", "list_groups", "name", "list_groups"),
-    "content_item": Source(
-        "content item",
-        "content items",
-        ContentItem,
-        "get_content_item",
-        "list_content_items",
-        "search",
-        "search_content",
-    ),
+    "content_item": Source("content item", "content items", ContentItem, *_ITEM),
+    "event": Source("event", "events", ContentItem, *_ITEM, only=(("content_type", "event"),)),
     "article": Source("article", "articles", ContentItem, "get_article", "list_articles", "search", "list_articles"),
     "assignment": Source(
         "assignment", "assignments", Assignment, "get_assignment", "list_assignments", "", "list_assignments"
     ),
-    "event": Source(
-        "event",
-        "events",
-        ContentItem,
-        "get_content_item",
-        "list_content_items",
-        "search",
-        "search_content",
-        (("content_type", "event"),),
-    ),
 }
-
 
 ONLY_BY_ID: dict[Kind, str] = {
     "channel": "PlusPlus shows it in the channel's address",
@@ -84,92 +75,227 @@ ONLY_BY_ID: dict[Kind, str] = {
 """Kinds that have no name of their own, and where their ids are found."""
 
 
-def check(argument: str, reference: Reference, given: str) -> str:
-    """The reference without the space around it, if its form is one that can be looked up; needs no request.
+@dataclass(frozen=True)
+class Lookup:
+    """One reference as it was given, in a form that can be looked up."""
+
+    argument: str
+    kind: Kind
+    text: str
+    public_id: str | None
+
+    @property
+    def key(self) -> Key:
+        """What the thing it names is found by."""
+        if self.public_id is not None:
+            return "public_id", self.public_id
+        return ("email", self.text.casefold()) if self.is_email else ("name", _plain(self.text))
+
+    @property
+    def is_email(self) -> bool:
+        return self.kind == "user" and self.public_id is None and "@" in self.text
+
+    @property
+    def is_plain_id(self) -> bool:
+        """Whether the answer need not say what was found: it was given as nothing but its id."""
+        return self.kind in ONLY_BY_ID or self.text == self.public_id
+
+    def unclear(self, why: str, candidates: Iterable[Any] = ()) -> UnclearReference:
+        """The error that says why it names no single thing."""
+        shown = [_candidate(thing) for thing in candidates]
+        return UnclearReference(
+            f"{self.argument}: {why}", argument=self.argument, given=self.text, candidates=shown[:5]
+        )
+
+
+def understand(argument: str, kind: Kind, given: str) -> Lookup:
+    """The reference in `given`, if its form is one that can be looked up; needs no request.
 
     Raises:
         InvalidArgument: it is empty, too long, holds what cannot be seen, or is a broken e-mail address.
         UnclearReference: it holds no id, and nothing but an id can be looked up.
     """
-    text = given.strip()
-    shown, kind = quoted(text), reference.kind
-    wrong = why = ""
+    text, shown = given.strip(), quoted(given.strip())
+    lookup = Lookup(argument, kind, text, id_in(text))
+    is_url = _is_url(text)
+    wrong = ""
     if not text:
-        wrong, why = f"{argument} is empty, or has an empty entry.", "is empty"
+        wrong = "is empty, or has an empty entry"
     elif len(text) > LONGEST:
-        wrong, why = f"{argument}: {shown} is longer than {LONGEST} characters.", f"at most {LONGEST} characters"
-    elif hides(text):
-        why = "holds control or invisible characters"
-        wrong = f"{argument} {why}: {shown}. Type it anew."
-    elif kind == "user" and "@" in text and not is_url(text) and not is_email(text):
-        wrong = f"{argument}: {shown} is not an e-mail address."
-        why = "must be an e-mail such as jane.doe@example.com, a public_id or a full name"
+        wrong = f"is longer than {LONGEST} characters: {shown}"
+    elif _hides(text):
+        wrong = f"contains control or invisible characters: {shown}. Type it again"
+    elif lookup.is_email and not is_url and not is_email(text):
+        wrong = f"must be an e-mail such as jane.doe@example.com, a public_id or a full name, not {shown}"
     if wrong:
-        raise InvalidArgument(wrong, field_errors={argument: [why]})
-    if id_in(text) is None:
-        if kind in ONLY_BY_ID:
-            wrong = f"{argument} must be the public_id (or URL) of the {kind}, not {shown}: {ONLY_BY_ID[kind]}."
-        elif is_url(text):
-            wrong = f"{argument}: the address holds no public_id. {SOURCES[kind].tool} finds it by name."
-        if wrong:
-            raise UnclearReference(wrong, argument=argument, given=text)
-    return text
-
-
-def is_url(text: str) -> bool:
-    """Whether the text is meant as a web address."""
-    return re.match(r"https?://", text, re.IGNORECASE) is not None
+        raise InvalidArgument(f"{argument} {wrong}.", field_errors={argument: [wrong]})
+    if lookup.public_id is None and kind in ONLY_BY_ID:
+        raise lookup.unclear(f"must be the public_id (or URL) of the {kind}, not {shown}: {ONLY_BY_ID[kind]}.")
+    if lookup.public_id is None and is_url:
+        raise lookup.unclear(f"the address contains no public_id. {SOURCES[kind].tool} finds it by name.")
+    return lookup
 
 
 def id_in(text: str) -> str | None:
     """The public_id in the text: itself, or the last one in the path of a pasted URL. None where there is none."""
-    stripped = text.strip()
-    if _ID.fullmatch(stripped):
-        return stripped.lower() if "-" in stripped else stripped
-    if is_url(stripped):
+    found = [text.strip()] if _ID.fullmatch(text.strip()) else []
+    if not found and _is_url(text.strip()):
         try:
-            found = _ID_IN_URL.findall(urlsplit(stripped).path)
+            found = _ID_IN_URL.findall(urlsplit(text.strip()).path)
         except ValueError:
             return None
-        if found:
-            return found[-1].lower() if "-" in found[-1] else found[-1]
-    return None
+    return (found[-1].lower() if "-" in found[-1] else found[-1]) if found else None
 
 
-def hides(text: str) -> bool:
-    """Whether the text holds what cannot be seen: nobody means such a name, and no lookup would find it."""
-    one_line = " ".join(text.split())
-    return neutralise(one_line) != one_line
+async def find(api: Api, lookup: Lookup) -> Any:
+    """The thing that the reference names; of a channel, its id.
 
-
-def names_of(thing: Any) -> set[str]:
-    """All that a thing can be named by."""
-    return {thing.public_id, plain(getattr(thing, "name", "")), (getattr(thing, "email", None) or "").casefold()}
-
-
-def plain(name: str) -> str:
-    return " ".join(name.split()).casefold()
-
-
-def unclear_reference(
-    argument: str, source: Source, given: str, matches: list[Any], exact: bool, *, too_many: bool = False
-) -> UnclearReference:
-    candidates = [candidate_of(thing) for thing in matches[:5]]
-    if too_many:
-        why = f"{quoted(given)} matches more {source.plural} than can be looked through: give the public_id."
-    elif exact:
-        why = f"{len(matches)} {source.plural} are called {quoted(given)}: give the public_id of the one that is meant."
-    elif matches:
-        why = (
-            f"No {source.words} is called exactly {quoted(given)}. "
-            f"Similar: see candidates; or search with {source.tool}."
-        )
+    Raises:
+        UnclearReference: several things match, or none.
+    """
+    if lookup.kind == "channel":
+        return lookup.public_id
+    source = SOURCES[lookup.kind]
+    if lookup.public_id is not None:
+        thing = await _by_id(api, lookup, source, lookup.public_id)
+    elif lookup.is_email:
+        thing = await _by_email(api, lookup, source)
     else:
-        why = f"No {source.words} matches {quoted(given)}. Search with {source.tool}."
-    return UnclearReference(f"{argument}: {why}", argument=argument, given=given, candidates=candidates)
+        thing = await _by_name(api, lookup, source)
+    if lookup.kind == "event" and isinstance(thing, ContentItem):
+        return EventRef.model_validate({"public_id": thing.public_id, "name": thing.name})
+    return thing
 
 
-def candidate_of(thing: Any) -> dict[str, str]:
+async def find_all(api: Api, lookups: list[Lookup]) -> list[Any]:
+    """The things that a list of one argument names, each once; one error for all that are unclear."""
+    wanted = {lookup.key: lookup for lookup in lookups}
+    if not lookups:
+        return []
+    source = SOURCES[lookups[0].kind]
+    read_all = False
+    if len(wanted) > ONE_BY_ONE:
+        first = await api.page(source.find, source.model, page_size=PAGE_SIZE)
+        read_all = first.total_pages <= len(wanted)
+    found = await (_from_all_pages(api, source, wanted) if read_all else _one_by_one(api, wanted.values()))
+    unclear = [one for one in found if isinstance(one, UnclearReference)]
+    if unclear:
+        raise _all_unclear(len(wanted), unclear)
+    return list({thing.public_id: thing for thing in found}.values())
+
+
+async def _one_by_one(api: Api, lookups: Iterable[Lookup]) -> list[Any]:
+    found: dict[Key, Any] = dict.fromkeys(lookup.key for lookup in lookups)
+
+    async def look(lookup: Lookup) -> bool:
+        try:
+            found[lookup.key] = await find(api, lookup)
+        except UnclearReference as error:
+            found[lookup.key] = error
+        return True
+
+    await for_each(lookups, look)
+    return list(found.values())
+
+
+async def _from_all_pages(api: Api, source: Source, wanted: dict[Key, Lookup]) -> list[Any]:
+    # Only what may be meant is kept: the list may be far longer than what is named.
+    things = await drain(
+        api, source.find, source.model, keep=lambda thing: not wanted.keys().isdisjoint(_keys_of(thing))
+    )
+    matches: dict[Key, list[Any]] = {key: [] for key in wanted}
+    for thing in things:
+        for key in _keys_of(thing):
+            if key in matches:
+                matches[key].append(thing)
+    return [
+        found[0] if len(found) == 1 else _several(wanted[key], source, found) if found else _none(wanted[key], source)
+        for key, found in matches.items()
+    ]
+
+
+async def _by_id(api: Api, lookup: Lookup, source: Source, public_id: str) -> Any:
+    try:
+        return await api.one(source.get, source.model, public_id)
+    except NotFound as error:
+        if lookup.kind == "event":
+            # That an event's id is its content item's is inferred; a tenant may keep them apart.
+            return EventRef.model_validate({"public_id": public_id, "name": public_id})
+        raise lookup.unclear(f"no {source.one} has the id {public_id}. {source.tool} finds valid ones.") from error
+
+
+async def _by_email(api: Api, lookup: Lookup, source: Source) -> Any:
+    page = await api.page(source.find, User, email=lookup.text, page_size=5)
+    matches = [user for user in page.items if (user.email or "").casefold() == lookup.text.casefold()]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise _several(lookup, source, matches)
+    raise _none(lookup, source, await _near(api, source, lookup.text.split("@")[0].replace("_", " ")))
+
+
+async def _by_name(api: Api, lookup: Lookup, source: Source) -> Any:
+    filters = {source.name_filter: " ".join(lookup.text.split()), **dict(source.only)}
+    rows: list[Any] = []
+    number: int | None = 1
+    while number is not None and len(rows) < NAMES_READ:
+        page = await api.page(source.find, source.model, page=number, page_size=PAGE_SIZE, **filters)
+        rows += page.items
+        number = page.next_page if page.items else None
+    if number is not None:
+        why = f"{quoted(lookup.text)} matches more {source.many} than can be looked through: give the public_id."
+        raise lookup.unclear(why, rows)
+    exact = list({row.public_id: row for row in rows if lookup.key in _keys_of(row)}.values())
+    if len(exact) == 1:
+        return exact[0]
+    if exact:
+        raise _several(lookup, source, exact)
+    raise _none(lookup, source, rows or await _near(api, source, lookup.text))
+
+
+async def _near(api: Api, source: Source, name: str) -> list[Any]:
+    """Things that share a word with the name, the longest first: a typo rarely spoils every word."""
+    for word in sorted(set(re.findall(r"\w{3,}", name)), key=lambda one: (-len(one), one))[:3]:
+        filters = {source.name_filter: word, **dict(source.only)}
+        page = await api.page(source.find, source.model, page=1, page_size=5, **filters)
+        if page.items:
+            return page.items
+    return []
+
+
+def _several(lookup: Lookup, source: Source, matches: list[Any]) -> UnclearReference:
+    return lookup.unclear(
+        f"{len(matches)} {source.many} are called {quoted(lookup.text)}: give the public_id of the right one.", matches
+    )
+
+
+def _none(lookup: Lookup, source: Source, near: Iterable[Any] = ()) -> UnclearReference:
+    shown = quoted(lookup.text)
+    if near:
+        why = f"No {source.one} is called exactly {shown}. Similar: see candidates; or search with {source.tool}."
+    else:
+        why = f"No {source.one} matches {shown}. Search with {source.tool}."
+    return lookup.unclear(why, near)
+
+
+def _all_unclear(wanted: int, unclear: list[UnclearReference]) -> UnclearReference:
+    if wanted == 1:
+        return unclear[0]
+    names = listed([quoted(error.given) for error in unclear], 10)
+    candidates = [{"for": error.given, **candidate} for error in unclear for candidate in error.candidates]
+    found = wanted - len(unclear)
+    them, others = "it" if len(unclear) == 1 else "them", "was" if found == 1 else "were"
+    argument = unclear[0].argument
+    return UnclearReference(
+        f"{argument}: {len(unclear):,} of {wanted:,} entries unclear: {names}. Nothing was done. Correct {them} or "
+        f"leave {them} out" + (f"; the other {found:,} {others} found." if found else "."),
+        argument=argument,
+        given=names,
+        candidates=candidates,
+    )
+
+
+def _candidate(thing: Any) -> dict[str, str]:
     shown = {"public_id": thing.public_id, "name": getattr(thing, "name", "")}
     for field in ("email", "content_type", "source", "member_count"):
         value = getattr(thing, field, None)
@@ -182,180 +308,22 @@ def candidate_of(thing: Any) -> dict[str, str]:
     return shown
 
 
-def all_unclear(argument: str, wanted: list[str], unclear: list[UnclearReference]) -> UnclearReference:
-    if len(wanted) == 1:
-        return unclear[0]
-    names = listed([quoted(error.given) for error in unclear], 10)
-    candidates = [{"for": error.given, **candidate} for error in unclear for candidate in error.candidates]
-    found = len(wanted) - len(unclear)
-    are, these = ("is", "this") if len(unclear) == 1 else ("are", "these")
-    return UnclearReference(
-        f"{argument}: {len(unclear):,} of {len(wanted):,} entries {are} unclear: {names}. Nothing was done; mend or "
-        f"leave out {these}" + (f", the other {found:,} {'was' if found == 1 else 'were'} found." if found else "."),
-        argument=argument,
-        given=listed([error.given for error in unclear], 10),
-        candidates=candidates,
-    )
+def _keys_of(thing: Any) -> set[Key]:
+    """All that a thing can be found by."""
+    email = (getattr(thing, "email", None) or "").casefold()
+    keys: set[Key] = {("public_id", thing.public_id), ("name", _plain(getattr(thing, "name", "")))}
+    return keys | {("email", email)} if email else keys
 
 
-NAMES_READ = 500
-"""Matches of a name that are looked through; more than that is too many to call one of them exact."""
-
-ONE_BY_ONE = 20
-"""References in one list that are looked up singly; a longer list may be cheaper to find by reading all pages."""
+def _plain(name: str) -> str:
+    return " ".join(name.split()).casefold()
 
 
-class References:
-    """Resolves the references of one tool call."""
+def _is_url(text: str) -> bool:
+    return re.match(r"https?://", text, re.IGNORECASE) is not None
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
 
-    async def one(self, argument: str, reference: Reference, given: str) -> tuple[Any, Named | None]:
-        """The thing that `given` names, and how to name it in the answer (None where its id was given).
-
-        Raises:
-            UnclearReference: several things match, or none.
-        """
-        text = check(argument, reference, given)
-        public_id = id_in(text)
-        if reference.kind == "channel":
-            return public_id, None
-        source = SOURCES[reference.kind]
-        if public_id is not None:
-            thing = await self._by_id(argument, reference.kind, source, public_id)
-            if reference.kind == "assignment":
-                return thing, None
-        elif reference.kind == "user" and "@" in text:
-            thing = await self._by_email(argument, text)
-        else:
-            thing = await self._by_name(argument, source, text)
-        if reference.kind == "event" and isinstance(thing, ContentItem):
-            thing = EventRef.model_validate({"public_id": thing.public_id, "name": thing.name})
-        named = Named(kind=reference.kind, public_id=thing.public_id, name=thing.name)
-        return thing, None if text == thing.public_id else named
-
-    async def many(self, argument: str, reference: Reference, given: list[str]) -> list[Any]:
-        """The things that a list names; one error for all that are unclear."""
-        source = SOURCES[reference.kind]
-        wanted = list(dict.fromkeys(check(argument, reference, text) for text in given))
-        everything: list[Any] | None = None
-        if len(wanted) > ONE_BY_ONE:
-            first = await self._api.page(source.find, source.model, page_size=PAGE_SIZE)
-            if first.total_pages <= len(wanted):
-                # Only what may be meant is kept: the list may be far longer than what is named.
-                texts = {plain(text) for text in wanted} | {id_in(text) for text in wanted}
-                everything = await drain(
-                    self._api, source.find, source.model, keep=lambda thing: not texts.isdisjoint(names_of(thing))
-                )
-        unclear: dict[str, UnclearReference] = {}
-        found: dict[str, Any] = {}
-        if everything is not None:
-            self._match(argument, source, wanted, everything, found, unclear)
-        else:
-            await self._each(argument, reference, wanted, found, unclear)
-        if unclear:
-            raise all_unclear(argument, wanted, [unclear[text] for text in wanted if text in unclear])
-        return [found[text] for text in wanted]
-
-    async def _each(
-        self,
-        argument: str,
-        reference: Reference,
-        wanted: list[str],
-        found: dict[str, Any],
-        unclear: dict[str, UnclearReference],
-    ) -> None:
-        failures: list[Exception] = []
-
-        async def look(text: str, scope: anyio.CancelScope) -> None:
-            try:
-                found[text] = (await self.one(argument, reference, text))[0]
-            except UnclearReference as error:
-                unclear[text] = error
-            except Exception as error:
-                # The first failure speaks for the whole list; the other look-ups are stopped.
-                failures.append(error)
-                scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            for text in wanted:
-                group.start_soon(look, text, group.cancel_scope)
-        if failures:
-            raise failures[0]
-
-    def _match(
-        self,
-        argument: str,
-        source: Source,
-        wanted: list[str],
-        everything: list[Any],
-        found: dict[str, Any],
-        unclear: dict[str, UnclearReference],
-    ) -> None:
-        by_id = {thing.public_id: thing for thing in everything}
-        by_email: dict[str, list[Any]] = {}
-        by_name: dict[str, list[Any]] = {}
-        for thing in everything:
-            by_email.setdefault((getattr(thing, "email", None) or "").casefold(), []).append(thing)
-            by_name.setdefault(plain(getattr(thing, "name", "")), []).append(thing)
-        for text in wanted:
-            public_id = id_in(text)
-            if public_id is not None:
-                matches = [by_id[public_id]] if public_id in by_id else []
-            elif source.model is User and "@" in text:
-                matches = by_email.get(text.casefold(), [])
-            else:
-                matches = by_name.get(plain(text), [])
-            if len(matches) == 1:
-                found[text] = matches[0]
-            else:
-                unclear[text] = unclear_reference(argument, source, text, matches, bool(matches))
-
-    async def _by_id(self, argument: str, kind: Kind, source: Source, public_id: str) -> Any:
-        try:
-            return await self._api.one(source.get, source.model, public_id)
-        except NotFound as error:
-            if kind == "event":
-                # That an event's id is its content item's is inferred; a tenant may keep them apart.
-                return EventRef.model_validate({"public_id": public_id, "name": public_id})
-            raise UnclearReference(
-                f"{argument}: no {source.words} has the id {public_id}. {source.tool} finds valid ones.",
-                argument=argument,
-                given=public_id,
-            ) from error
-
-    async def _by_email(self, argument: str, email: str) -> User:
-        page = await self._api.page("list_users", User, email=email, page_size=5)
-        matches = [user for user in page.items if (user.email or "").casefold() == email.casefold()]
-        if len(matches) == 1:
-            return matches[0]
-        source = SOURCES["user"]
-        near = matches or await self._near(source, email.split("@")[0].replace("_", " "), {})
-        raise unclear_reference(argument, source, email, near, bool(matches))
-
-    async def _by_name(self, argument: str, source: Source, name: str) -> Any:
-        only: dict[str, str] = dict(source.only)
-        rows: list[Any] = []
-        filters = {source.by: " ".join(name.split()), **only}
-        page = await self._api.page(source.find, source.model, page=1, page_size=PAGE_SIZE, **filters)
-        rows += page.items
-        while page.next_page is not None and page.items and len(rows) < NAMES_READ:
-            page = await self._api.page(source.find, source.model, page=page.next_page, page_size=PAGE_SIZE, **filters)
-            rows += page.items
-        exact = list({row.public_id: row for row in rows if plain(row.name) == plain(name)}.values())
-        all_read = page.next_page is None or not page.items
-        if len(exact) == 1 and all_read:
-            return exact[0]
-        near: list[Any] = exact or rows
-        if not near:
-            near = await self._near(source, name, only)
-        raise unclear_reference(argument, source, name, near, len(exact) > 1, too_many=not all_read)
-
-    async def _near(self, source: Source, name: str, only: dict[str, str]) -> list[Any]:
-        """Things that share a word with the name, the longest first: a typo rarely spoils every word."""
-        for word in sorted(set(re.findall(r"\w{3,}", name)), key=lambda one: (-len(one), one))[:3]:
-            page = await self._api.page(source.find, source.model, page=1, page_size=5, **{source.by: word, **only})
-            if page.items:
-                return page.items
-        return []
+def _hides(text: str) -> bool:
+    """Whether the text holds what cannot be seen: nobody means such a name, and no lookup would find it."""
+    one_line = " ".join(text.split())
+    return neutralise(one_line) != one_line

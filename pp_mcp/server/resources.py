@@ -14,16 +14,15 @@ from mcp.types import Completion, CompletionArgument, ResourceTemplate
 from pydantic import BaseModel
 
 from pp_mcp.api import Api
-from pp_mcp.declare import Call, Operation
+from pp_mcp.declare import Operation
 from pp_mcp.errors import PlusPlusError, Refused, UnclearReference
 from pp_mcp.inventory import ALL_TOOLS, BY_NAME
 from pp_mcp.models import ContentItem, Group, User
-from pp_mcp.server.call import parse
+from pp_mcp.server.arguments import prepare
 from pp_mcp.server.csv import arguments_of, csv_template, csv_text
 from pp_mcp.server.explain import explained
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime
-from pp_mcp.server.references import References
 from pp_mcp.server.render import rendered
 from pp_mcp.text import neutralise, quoted, word
 
@@ -96,8 +95,8 @@ class Resources:
             why_not = narrowing_of(context.headers).why_not(tool)
             if why_not is not None:
                 raise Refused(why_not)
-            call = Call(api=self.runtime.client.call(), today=self.runtime.today())
-            values = await _resolved(tool, given, call.api)
+            call = self.runtime.call()
+            values, _ = await prepare(tool, given, call.api)
             if path in _CSV:
                 return ReadResourceContents(content=await csv_text(tool, call, values), mime_type="text/csv")
             answer: BaseModel = await tool.function(call, **values)
@@ -117,16 +116,6 @@ def _given(tool: Operation, query: str) -> dict[str, Any]:
             is_list = properties[name].get("type") == "array"
             given[name] = [unquote(one) for one in value.split(",")] if is_list else unquote(value)
     return given
-
-
-async def _resolved(operation: Operation, given: dict[str, Any], api: Api) -> dict[str, Any]:
-    arguments = parse(operation, given)
-    values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
-    references = References(api)
-    for name, marker in operation.references.items():
-        if isinstance(values[name], str):
-            values[name] = (await references.one(name, marker, values[name]))[0]
-    return values
 
 
 def _failure(error: PlusPlusError, operation: Operation) -> ResourceError:

@@ -48,7 +48,7 @@ async def test_a_line_taken_out_shows(log: Path, number: int) -> None:
     text = log.read_text().splitlines()
     del text[number]
     log.write_text("\n".join(text) + "\n")
-    assert any("taken out" in finding.what for finding in verify(log)[2])
+    assert any("removed" in finding.what for finding in verify(log)[2])
 
 
 async def test_a_line_put_in_or_moved_shows(log: Path) -> None:
@@ -66,7 +66,7 @@ async def test_lines_off_the_end_show_by_the_hash_noted_before(log: Path) -> Non
     assert verify(log)[2] == []
     found = CliRunner().invoke(main, ["audit", "verify", str(log), "--expect", last])
     assert found.exit_code == 1
-    assert "taken off the end" in found.output
+    assert "missing at the end" in found.output
 
 
 async def test_a_crash_between_intention_and_outcome_shows(log: Path) -> None:

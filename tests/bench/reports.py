@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from mcp import Client as McpClient
 from mcp.types import CallToolResult, TextContent
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from pp_mcp.api import Client
 from pp_mcp.config import Settings
@@ -19,7 +19,7 @@ from pp_mcp.declare import Call
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.models import ContentItem, Group, User
 from pp_mcp.server.app import build_server
-from pp_mcp.server.references import References
+from pp_mcp.server.arguments import prepare
 from tests.bench.measure import Cost, Counting, peak_of, timed
 from tests.bench.mirror import LONG, Mirror
 from tests.bench.questions import Ids, Question, questions
@@ -142,12 +142,7 @@ async def _answer(client: Client, question: Question) -> None:
     """The report alone, without the server around it, and with all the time it needs."""
     operation = BY_NAME[question.tool]
     call = Call(api=client.call(), today=datetime.now(UTC).date())
-    given: BaseModel = operation.arguments.model_validate(question.arguments)
-    values = {name: getattr(given, name) for name in type(given).model_fields}
-    references = References(call.api)
-    for name, marker in operation.references.items():
-        if values[name] is not None:
-            values[name] = (await references.one(name, marker, values[name]))[0]
+    values, _ = await prepare(operation, question.arguments, call.api)
     await operation.function(call, **values)
 
 

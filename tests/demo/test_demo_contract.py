@@ -65,7 +65,7 @@ schema = schemathesis.openapi.from_asgi(
 BEYOND_THE_SCHEMA = re.compile(
     "may not be blank|Null characters|valid email|already exists|at most|greater than or equal|less than or equal"
     "|Must be in the future|No user with|No group with|is not active|is archived|Must be true|Enter one value"
-    "|own manager|a circle|This datetime does not exist"
+    "|own manager|circular|This datetime does not exist"
 )
 
 

@@ -31,7 +31,7 @@ def pp_mcp(*arguments: object) -> Result:
 
 
 def test_the_committed_contract_is_what_the_code_writes() -> None:
-    assert contract.differences(ROOT) == [], "run: pp-mcp contract --write"
+    assert contract.differences(ROOT) == {}, "run: pp-mcp contract --write"
 
 
 def test_every_tool_has_a_file(copy: Path) -> None:
@@ -48,8 +48,18 @@ def test_the_readme_names_every_tool_and_setting(copy: Path) -> None:
     assert len({line.replace("\\|", "").count("|") for line in settings.strip().splitlines()}) == 1
 
 
+def test_the_readme_counts_the_tools(copy: Path) -> None:
+    readme = copy / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    assert f"all {len(ALL_TOOLS)} tools" in text
+    assert f"serves {len(ALL_TOOLS) - 1} tools" in text
+    readme.write_text(text.replace(f"all {len(ALL_TOOLS)} tools", "all 7 tools"), encoding="utf-8")
+    assert contract.write(copy) == {readme: "written"}
+    assert readme.read_text(encoding="utf-8") == text
+
+
 def test_writing_twice_changes_nothing(copy: Path) -> None:
-    assert contract.write(copy) == []
+    assert contract.write(copy) == {}
 
 
 def test_check_names_what_is_stale_missing_and_left_over(copy: Path) -> None:
@@ -62,15 +72,20 @@ def test_check_names_what_is_stale_missing_and_left_over(copy: Path) -> None:
     checked = pp_mcp("contract", "--check", "--root", copy)
     assert checked.exit_code == 1
     assert sorted(checked.stdout.splitlines()) == [
-        "server.json is stale",
-        "tools/get_user.json is stale",
+        "server.json is out of date",
+        "tools/get_user.json is out of date",
         "tools/gone_tool.json belongs to no tool",
         "tools/list_users.json is missing",
     ]
     assert "contract --write" in checked.stderr
     written = pp_mcp("contract", "--write", "--root", copy)
     assert written.exit_code == 0
-    assert written.stdout.count("written: ") == 4
+    assert sorted(written.stdout.splitlines()) == [
+        "removed: tools/gone_tool.json",
+        "written: server.json",
+        "written: tools/get_user.json",
+        "written: tools/list_users.json",
+    ]
     assert pp_mcp("contract", "--check", "--root", copy).exit_code == 0
 
 

@@ -49,7 +49,7 @@ def test_required_are_those_nothing_runs_without() -> None:
     required = {name for name, one in VARIABLES.items() if one.get("isRequired")}
     with pytest.raises(SettingsError) as missing:
         load(environ={"PP_TENANT": "acme"})
-    assert required == {line.partition(":")[0] for line in missing.value.mistakes}
+    assert required == {line.split()[0] for line in missing.value.mistakes}
 
 
 def test_choices_and_kinds_are_the_settings_own() -> None:

@@ -17,18 +17,18 @@ MISTAKES: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("list_users", {"emial": "a@b.example"}, "emial", ["unknown argument", "did you mean email?"]),
     ("list_users", {"zzz": 1}, "zzz", ["unknown argument", "valid: ", "is_active"]),
     ("get_user", {}, "user", ["is required"]),
-    ("get_user", {"user": 7}, "user", ["must be a text", "7"]),
-    ("get_user", {"user": ["a"]}, "user", ["must be a text", "a list"]),
+    ("get_user", {"user": 7}, "user", ["valid string", "7"]),
+    ("get_user", {"user": ["a"]}, "user", ["valid string"]),
     ("list_users", {"email": "jane"}, "email", ["one e-mail address such as"]),
     ("list_users", {"email": "a@b.example, c@d.example"}, "email", ["one e-mail address"]),
     ("list_users", {"role": "boss"}, "role", ["must be one of admin, organizer or user", "boss"]),
-    ("list_users", {"page": 0}, "page", ["at least 1", "0"]),
+    ("list_users", {"page": 0}, "page", ["greater than or equal to 1", "0"]),
     ("list_users", {"page": 2_000_000}, "page", ["at most 1,000,000"]),
-    ("list_users", {"page_size": 101}, "page_size", ["at most 100", "101"]),
-    ("list_users", {"page": "two"}, "page", ["whole number", "two"]),
-    ("list_users", {"page": 1.5}, "page", ["whole number"]),
-    ("list_users", {"is_active": "maybe"}, "is_active", ["true or false", "maybe"]),
-    ("list_users", {"search": " "}, "search", ["must not be empty"]),
+    ("list_users", {"page_size": 101}, "page_size", ["less than or equal to 100", "101"]),
+    ("list_users", {"page": "two"}, "page", ["valid integer", "two"]),
+    ("list_users", {"page": 1.5}, "page", ["valid integer", "1.5"]),
+    ("list_users", {"is_active": "maybe"}, "is_active", ["valid boolean", "maybe"]),
+    ("list_users", {"search": " "}, "search", ["at least 1 character"]),
     ("list_users", {"search": "x" * 201}, "search", ["at most 200 characters"]),
     ("list_users", {"detail": "brief"}, "detail", ["concise", "full"]),
     ("list_assignments", {"due_date_gte": "31.12.2026"}, "due_date_gte", ["YYYY-MM-DD"]),
@@ -37,13 +37,13 @@ MISTAKES: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("list_assignments", {"created_gte": "yesterday"}, "created_gte", ["ISO 8601"]),
     ("list_assignments", {"created_gte": "2026-01-01T25:00:00Z"}, "created_gte", ["ISO 8601"]),
     ("search_content", {"content_type": ["article", "film"]}, "content_type", ["entry 2", "film", "scheduled_track"]),
-    ("search_content", {"content_type": "article"}, "content_type", ['must be a list such as ["a", "b"]']),
-    ("search_content", {"content_type": []}, "content_type", ["at least 1 entry"]),
-    ("search_content", {"content_type": "[not json"}, "content_type", ["must be a list"]),
-    ("add_group_members", {"group": SOME_ID, "members": ["a"] * 1001}, "members", ["at most 1000", "split"]),
-    ("archive_content_items", {"items": []}, "items", ["at least 1 entry"]),
-    ("create_user", {"email": "a@b.example", "name": "  "}, "name", ["must not be empty"]),
-    ("create_article", {"name": "A", "duration": -1}, "duration", ["at least 0"]),
+    ("search_content", {"content_type": "article"}, "content_type", ["valid list", "article"]),
+    ("search_content", {"content_type": []}, "content_type", ["at least 1 item"]),
+    ("search_content", {"content_type": "[not json"}, "content_type", ["valid list", "[not json"]),
+    ("add_group_members", {"group": SOME_ID, "members": ["a"] * 1001}, "members", ["at most 1000 items"]),
+    ("archive_content_items", {"items": []}, "items", ["at least 1 item"]),
+    ("create_user", {"email": "a@b.example", "name": "  "}, "name", ["at least 1 character"]),
+    ("create_article", {"name": "A", "duration": -1}, "duration", ["greater than or equal to 0"]),
     ("update_assignment", {"assignment": SOME_ID, "due_date": "soon"}, "due_date", ["YYYY-MM-DD"]),
     ("report_assignments", {"group_by": ["boss"]}, "group_by", ["entry 1", "manager"]),
     ("report_assignments", {"group_by": ["user"] * 4}, "group_by", ["at most 3"]),
@@ -73,7 +73,7 @@ async def test_all_mistakes_are_named_at_once(way: Way, tenant: Tenant) -> None:
     async with connected(tenant, way) as client:
         error = await refused(client, "list_users", page=0, role="boss", nmae="x")
     assert set(error["field_errors"]) == {"page", "role", "nmae"}
-    assert error["message"].startswith("3 arguments of list_users to mend")
+    assert error["message"].startswith("list_users: 3 invalid arguments")
 
 
 @pytest.mark.parametrize(
@@ -121,5 +121,5 @@ async def test_a_change_of_nothing_says_what_could_be_changed(tool: str, tenant:
     }[tool]
     async with connected(tenant) as client:
         error = await refused(client, tool, **target)
-    assert error["message"].startswith("Nothing to change: give")
+    assert error["message"].startswith("Nothing to change. Give")
     assert stage.writes() == []

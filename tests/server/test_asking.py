@@ -107,7 +107,7 @@ async def test_a_target_that_changes_while_the_person_thinks(stage: Stage, way: 
         assert person.questions[0] != person.questions[1]
     else:
         assert answer["status"] == "confirmation_required"
-        assert answer["summary"].startswith("What was confirmed fits no more")
+        assert answer["summary"].startswith("The confirmation is no longer valid")
 
 
 async def test_a_target_that_is_done_meanwhile(stage: Stage, way: Way) -> None:

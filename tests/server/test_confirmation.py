@@ -24,7 +24,7 @@ async def still_previewed(client: Client, stage: Stage, tool: str, **arguments: 
     before = stage.tenant.snapshot()
     answer = await ask(client, tool, **arguments)
     assert answer["status"] == "confirmation_required", answer["summary"]
-    assert answer["summary"].startswith("What was confirmed fits no more")
+    assert answer["summary"].startswith("The confirmation is no longer valid")
     assert "Not done yet." in answer["summary"]
     assert stage.writes() == []
     assert stage.tenant.snapshot() == before

@@ -164,3 +164,11 @@ async def test_an_id_that_nothing_has_names_the_tool_that_finds_one(tenant: Tena
             assert error["code"] == "unclear_reference"
             assert finder in error["message"]
             assert nothing in error["message"]
+
+
+async def test_a_conflict_over_dates_says_whose_they_are(tenant: Tenant, stage: Stage) -> None:
+    target = stage.assignment("in_progress")
+    async with connected(tenant, transport=Answering(tenant, says(409, "conflict"), writes=True)) as client:
+        error = await refused(client, "update_assignment", assignment=target, due_date="2031-01-01")
+    assert "managed by the event" in error["message"]
+    assert "in_progress now" in error["message"]

@@ -60,7 +60,7 @@ async def test_a_page_in_a_browser_is_kept_out(headers: dict[str, str], status: 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "mcp.example.com", "localhost.example.com", ""])
 def test_other_computers_are_not_let_in(host: str, tenant: Tenant) -> None:
-    with pytest.raises(Refused, match="asks nobody who they are"):
+    with pytest.raises(Refused, match="does not authenticate"):
         http_app(make_server(tenant), host)
 
 

@@ -31,7 +31,7 @@ def test_the_server_on_a_tenant_elsewhere() -> None:
             assert server.wait(15) == 0
             assert server.stderr is not None
             log = server.stderr.read().decode()
-        assert "PP_NO_SUCH is no setting of this server" in log
+        assert "PP_NO_SUCH is not a setting of this server" in log
         assert token not in log
         found = httpx2.get(f"{url}/groups", params={"name": "Over"}, headers={"Authorization": f"Bearer {token}"})
         assert [one["name"] for one in found.json()["data"]] == ["Over the network"]

@@ -1,6 +1,8 @@
-"""What the calls of a process share: locks on things, writes under way, and what was read before a write."""
+"""What the calls of a process share: the order of writes, writes under way, and what was read before a write."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import anyio
 import httpx2
@@ -22,32 +24,26 @@ def runtime(tenant: Tenant) -> Runtime:
     return make_server(tenant, key=KEY).runtime
 
 
-async def test_a_thing_is_held_by_one_at_a_time(runtime: Runtime) -> None:
+async def test_one_write_at_a_time(runtime: Runtime) -> None:
     order: list[str] = []
 
-    async def use(name: str, ids: list[str]) -> None:
-        async with runtime.alone_with(ids, 5):
+    async def use(name: str) -> None:
+        async with runtime.turn(5):
             order.append(f"{name} in")
             await anyio.lowlevel.checkpoint()
             order.append(f"{name} out")
 
     async with anyio.create_task_group() as group:
-        # In whatever order they name what they share, they cannot wait for each other in a circle.
-        group.start_soon(use, "a", ["1", "2"])
-        group.start_soon(use, "b", ["2", "1"])
+        for name in ("a", "b"):
+            group.start_soon(use, name)
     assert order == ["a in", "a out", "b in", "b out"]
-
-
-async def test_what_is_not_shared_does_not_wait(runtime: Runtime) -> None:
-    async with runtime.alone_with(["1"], 5), runtime.alone_with(["2"], 5):
-        pass
 
 
 async def test_waiting_ends(runtime: Runtime) -> None:
     held, done = anyio.Event(), anyio.Event()
 
     async def hold() -> None:
-        async with runtime.alone_with(["1"], 5):
+        async with runtime.turn(5):
             held.set()
             await done.wait()
 
@@ -55,11 +51,39 @@ async def test_waiting_ends(runtime: Runtime) -> None:
         group.start_soon(hold)
         await held.wait()
         with pytest.raises(OutOfTime, match=r"Nothing was changed\."):
-            async with runtime.alone_with(["0", "1"], 0.01):
-                pytest.fail("held twice")
+            async with runtime.turn(0.01):
+                pytest.fail("two at once")
         done.set()
-    async with runtime.alone_with(["0", "1"], 0.01):
+    async with runtime.turn(0.01):
         pass
+
+
+async def test_a_plan_older_than_a_write_is_made_again(tenant: Tenant, stage: Stage) -> None:
+    """What a call read before another one wrote is read again, and what is undone is what was there then."""
+    person = stage.person()
+    public_id = stage.one("SELECT public_id FROM users WHERE email = ?", person)
+    inner, first_is_read, second_has_written = tenant.transport(), anyio.Event(), anyio.Event()
+
+    class Slow(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            answer = await inner.handle_async_request(request)
+            if not first_is_read.is_set():
+                first_is_read.set()
+                await second_has_written.wait()
+            return answer
+
+    answers: list[dict[str, Any]] = []
+    async with connected(tenant, transport=Slow()) as client, anyio.create_task_group() as tasks:
+
+        async def first() -> None:
+            answers.append(await ask(client, "update_user", user=public_id, name="Second"))
+
+        tasks.start_soon(first)
+        await first_is_read.wait()
+        await ask(client, "update_user", user=public_id, name="First")
+        second_has_written.set()
+    assert answers[0]["changes"] == {"name": ["First", "Second"]}
+    assert answers[0]["undo"]["arguments"]["name"] == "First"
 
 
 async def test_a_stopping_server_waits_for_all_writes(runtime: Runtime) -> None:
@@ -78,22 +102,6 @@ async def test_a_stopping_server_waits_for_all_writes(runtime: Runtime) -> None:
             await anyio.wait_all_tasks_blocked()
             assert not stopped.is_set()
         await stopped.wait()
-
-
-def test_what_was_read_before_a_write_is_old(runtime: Runtime) -> None:
-    before = runtime.moment()
-    assert not runtime.written_since(before, ["1"])
-    runtime.note_write(["1"])
-    assert runtime.written_since(before, ["1", "2"])
-    assert not runtime.written_since(before, ["2"])
-    assert not runtime.written_since(runtime.moment(), ["1"])
-
-
-def test_what_is_forgotten_counts_as_written(runtime: Runtime) -> None:
-    before = runtime.moment()
-    runtime.note_write([str(number) for number in range(20_001)])
-    assert runtime.written_since(before, ["never written"])
-    assert not runtime.written_since(runtime.moment(), ["never written"])
 
 
 async def test_one_failing_look_up_ends_a_list_with_its_own_error(tenant: Tenant, stage: Stage) -> None:

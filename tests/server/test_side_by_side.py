@@ -92,7 +92,7 @@ async def test_two_confirmed_replacements_at_once_only_one_was_shown_what_it_doe
     done = [number for number, answer in answers.items() if answer["status"] == "done"]
     assert len(done) == 1
     assert answers[1 - done[0]]["status"] == "confirmation_required"
-    assert "fits no more" in answers[1 - done[0]]["summary"]
+    assert "no longer valid" in answers[1 - done[0]]["summary"]
     assert stage.members(group) == sorted(wishes[done[0]])
     assert len(stage.writes()) == 1
 

@@ -31,8 +31,8 @@ def test_a_wrong_fault_lists_the_valid_ones(command: list[str], wrong: list[str]
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["serve", "--fault", "5xx=0.1"], "goes with --demo"),
-        (["demo", "--fault", "5xx=0.1"], "goes with --api"),
+        (["serve", "--fault", "5xx=0.1"], "--demo"),
+        (["demo", "--fault", "5xx=0.1"], "--api"),
         (["demo", "--api", "--fault", "5xx=0.6", "--fault", "429=0.6"], "more than 1"),
     ],
 )
@@ -43,10 +43,7 @@ def test_a_fault_in_the_wrong_place_is_refused(arguments: list[str], words: str)
 
 
 def test_faults_reach_the_tenant() -> None:
-    tenant = _tenant(None, 5, 0, ("latency=0.25", "5xx=0.1", "5xx-burst=20/10"))
-    try:
+    with _tenant(None, 5, 0, ("latency=0.25", "5xx=0.1", "5xx-burst=20/10")) as tenant:
         assert tenant.faults.latency == 0.25
         assert tenant.faults.server_error == 0.1
         assert tenant.faults.server_error_burst == (20, 10)
-    finally:
-        tenant.close()

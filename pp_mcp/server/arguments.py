@@ -1,0 +1,103 @@
+"""A client's arguments → what an operation receives: validated, references replaced by the things they name."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pp_mcp.answers import Named
+from pp_mcp.api import Api
+from pp_mcp.declare import CONFIRM_TOKEN, Operation
+from pp_mcp.errors import InvalidArgument
+from pp_mcp.server.references import Lookup, find, find_all, understand
+from pp_mcp.text import listed, nearest, plural, quoted, word
+
+Values = dict[str, Any]
+Resolved = dict[str, Named]
+"""What each name, e-mail or URL was taken to mean; an argument given as an id is not among them."""
+
+
+async def prepare(operation: Operation, given: Values, api: Api) -> tuple[Values, Resolved]:
+    """What the operation is called with. The one way from a client's arguments to an operation.
+
+    Raises:
+        InvalidArgument: an argument is wrong; nothing was changed.
+    """
+    return await resolve(operation, parse(operation, given), api)
+
+
+def parse(operation: Operation, given: Values) -> BaseModel:
+    """The validated arguments.
+
+    Raises:
+        InvalidArgument: names every argument that is wrong and the form that is accepted; nothing was sent.
+    """
+    try:
+        return operation.arguments.model_validate(_unpacked(operation.input_schema["properties"], given))
+    except ValidationError as error:
+        field_errors: dict[str, list[str]] = {}
+        for detail in error.errors(include_url=False):
+            name = word(str(detail["loc"][0])) if detail["loc"] else "arguments"
+            complaint = _complaint(detail, operation.arguments.model_fields)
+            if complaint not in field_errors.setdefault(name, []):
+                field_errors[name].append(complaint)
+        problems = [f"{name}: {'; '.join(complaints[:3])}" for name, complaints in field_errors.items()]
+        raise InvalidArgument(
+            f"{operation.name}: {plural(len(problems), 'invalid argument')}. {listed(problems, 8)}. Nothing was sent.",
+            field_errors=field_errors,
+        ) from None
+
+
+async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple[Values, Resolved]:
+    """The arguments with references looked up. All are checked for their form before the first request."""
+    values = {name: getattr(arguments, name) for name in type(arguments).model_fields if name != CONFIRM_TOKEN}
+    resolved: Resolved = {}
+    lookups: dict[str, list[Lookup]] = {}
+    for name, reference in operation.references.items():
+        given = cast("str | list[str] | None", values[name])
+        texts = [given] if isinstance(given, str) else given
+        if isinstance(texts, list):  # pyright: ignore[reportUnnecessaryIsInstance] - an argument left out may be UNSET
+            lookups[name] = [understand(name, reference.kind, text) for text in texts]
+    for name, wanted in lookups.items():
+        if isinstance(values[name], list):
+            values[name] = await find_all(api, wanted)
+            continue
+        thing = values[name] = await find(api, wanted[0])
+        if not wanted[0].is_plain_id:
+            resolved[name] = Named(kind=wanted[0].kind, public_id=thing.public_id, name=thing.name)
+    return values, resolved
+
+
+def _unpacked(properties: dict[str, dict[str, Any]], given: Values) -> Values:
+    """Some clients send a list as a string of JSON; it is read where a list is expected."""
+    unpacked = dict(given)
+    for name, value in given.items():
+        is_list = properties.get(name, {}).get("type") == "array"
+        if is_list and isinstance(value, str) and value.lstrip().startswith("["):
+            with contextlib.suppress(ValueError, RecursionError):
+                unpacked[name] = json.loads(value)
+    return unpacked
+
+
+def _complaint(detail: ErrorDetails, valid: Iterable[str]) -> str:
+    where = "".join(f"entry {part + 1}: " for part in detail["loc"][1:] if isinstance(part, int))
+    got: object = detail["input"]
+    shown = quoted(got, 40) if isinstance(got, str) else json.dumps(got)[:40] if isinstance(got, int | float) else ""
+    match detail["type"]:
+        case "extra_forbidden":
+            near = nearest(str(detail["loc"][0]), valid)
+            return f"unknown argument; {f'did you mean {near}? ' if near else ''}valid: {', '.join(sorted(valid))}"
+        case "missing":
+            return "is required"
+        case "value_error":
+            return where + detail["msg"].removeprefix("Value error, ")
+        case "literal_error" | "enum":
+            choices = str(detail.get("ctx", {})["expected"]).replace("'", "")
+            return f"{where}must be one of {choices}" + (f"; got {shown}" if shown else "")
+        case _:
+            return where + detail["msg"] + (f"; got {shown}" if shown else "")
