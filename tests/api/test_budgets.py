@@ -83,10 +83,10 @@ async def test_a_request_is_bounded_as_a_whole(connect: Connect, answer: Any) ->
     client, script = connect(answer, timeout=0.01)
     with pytest.raises(AnswerLost, match=r"no answer in 0\.01 seconds") as caught:
         await client.call().one("get_user", User, "x1")
-    assert (script.sent, caught.value.is_write) == (3, False)
+    assert (script.sent, caught.value.may_have_happened) == (3, False)
     with pytest.raises(AnswerLost) as caught:
         await client.call().write("create_user", User, {})
-    assert (script.sent, caught.value.is_write) == (4, True)
+    assert (script.sent, caught.value.may_have_happened) == (4, True)
 
 
 async def test_a_connection_that_never_comes_about_sent_nothing(connect: Connect) -> None:
@@ -121,7 +121,7 @@ async def test_a_write_cut_short_by_the_budget_is_lost(connect: Connect) -> None
     client, script = connect(silence, clock=SYSTEM_CLOCK)
     with pytest.raises(AnswerLost) as caught:
         await client.call(budget=0.01).write("assign_content", User, {})
-    assert (caught.value.is_write, script.sent) == (True, 1)
+    assert (caught.value.may_have_happened, script.sent) == (True, 1)
 
 
 async def test_the_system_clock_passes() -> None:

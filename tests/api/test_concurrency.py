@@ -73,7 +73,7 @@ async def test_the_rate_is_looked_at_again_once_there_is_a_place(connect: Connec
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client.call().one, "get_user", User, "x1")
         await anyio.wait_all_tasks_blocked()
-        tasks.start_soon(client.call().one, "get_user", User, "x2")
+        tasks.start_soon(client.call().one, "get_user", User, "x1")
         await anyio.wait_all_tasks_blocked()
         release.set()
     assert (clock.slept, script.sent) == ([20], 2)
@@ -92,7 +92,7 @@ async def test_a_place_that_comes_too_late(connect: Connect, clock: Clock) -> No
 
     async def second() -> None:
         try:
-            await client.call().one("get_user", User, "x2")
+            await client.call().one("get_user", User, "x1")
         except OutOfTime as error:
             caught.append(error)
 

@@ -100,10 +100,10 @@ async def test_a_doubtful_end(connect: Connect, operation: str, fault: str) -> N
         await perform(api, operation)
     assert script.sent == api.requests == (1 if operation in SINGLE_WRITES else ATTEMPTS)
     if isinstance(caught.value, AnswerLost):
-        assert caught.value.is_write is not read
+        assert caught.value.may_have_happened is not read
         assert caught.value.operation == operation
     if isinstance(caught.value, ServerFailure):
-        assert caught.value.maybe_applied is not read
+        assert caught.value.may_have_happened is not read
     assert not isinstance(caught.value.__context__, httpx2.HTTPError) or caught.value.__suppress_context__
 
 
@@ -214,7 +214,7 @@ async def test_a_lost_write_stays_lost(connect: Connect, later: object) -> None:
     client, _ = connect(httpx2.ReadTimeout("t"), later)
     with pytest.raises(AnswerLost) as caught:
         await perform(client.call(), "assign_content")
-    assert caught.value.is_write
+    assert caught.value.may_have_happened
 
 
 async def test_a_lost_write_stays_lost_when_the_rate_budget_is_known_to_be_spent(
@@ -223,7 +223,7 @@ async def test_a_lost_write_stays_lost_when_the_rate_budget_is_known_to_be_spent
     client, script = connect(reply(503, headers={"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "100"}))
     with pytest.raises(ServerFailure) as caught:
         await perform(client.call(), "assign_content")
-    assert (caught.value.maybe_applied, script.sent) == (True, 1)
+    assert (caught.value.may_have_happened, script.sent) == (True, 1)
 
 
 async def test_no_sleep_past_the_budget(connect: Connect, clock: Clock) -> None:
