@@ -17,6 +17,7 @@ import click
 from pp_mcp import __version__
 from pp_mcp.audit import read_lines, shown, verify
 from pp_mcp.config import Settings, SettingsError, load, variable
+from pp_mcp.logs import log_to_stderr
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -116,7 +117,7 @@ def demo(api: bool, port: int, **options: Any) -> None:
         if api:
             from pp_mcp.demo.serve import run
 
-            _log_to_stderr("INFO")
+            log_to_stderr("INFO")
             click.echo(f"PP_BASE_URL=http://127.0.0.1:{port}/public_api/v2 PP_API_TOKEN={tenant.token}", err=True)
             run(tenant, "127.0.0.1", port)
         else:
@@ -192,7 +193,7 @@ def _settings(flags: dict[str, Any], *, demo: bool, strict: bool = True) -> Sett
             raise SettingsError(mistakes)
     except SettingsError as error:
         _stop(f"Fix these settings first:\n{error}")
-    _log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level)
     for warning in [*settings.warnings, *settings.missing]:
         log.warning(warning)
     return settings
@@ -225,17 +226,6 @@ def _server(settings: Settings, tenant: Tenant | None) -> PlusPlusServer:
     except ValueError as error:
         _stop(f"PP_ROUTES: {error}")
     return build_server(settings, routes=routes)
-
-
-def _log_to_stderr(level: str) -> None:
-    """Never to stdout, which on stdio belongs to the protocol. Libraries only warn: their details contain answers."""
-    logging.basicConfig(
-        level=max(logging.WARNING, logging.getLevelNamesMapping()[level]),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
-    log.setLevel(level)
 
 
 def _stop(message: str) -> NoReturn:

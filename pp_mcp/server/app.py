@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import anyio
 import httpx2
 from mcp.server import CacheHint, MCPServer
 from mcp.server.context import ServerRequestContext
@@ -17,7 +18,10 @@ from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, UnexpectedResourceError
 from mcp.server.request_state import RequestStateSecurity
+from mcp.shared._context_streams import ContextSendStream, create_context_streams
+from mcp.shared._stream_protocols import ReadStream
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
 from mcp.types import (
     INVALID_PARAMS,
     CallToolResult,
@@ -26,6 +30,7 @@ from mcp.types import (
     Completion,
     Icon,
     InputRequiredResult,
+    JSONRPCRequest,
     ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
@@ -124,6 +129,34 @@ class PlusPlusServer(MCPServer[Any]):
             return listed
         left = [one for one in listed.resource_templates if narrowing.why_not(TOOL_OF[one.uri_template]) is None]
         return ListResourceTemplatesResult(resource_templates=left, ttl_ms=0, cache_scope="private")
+
+    async def run_eras(
+        self, incoming: ReadStream[SessionMessage | Exception], outgoing: ContextSendStream[SessionMessage]
+    ) -> None:
+        """Serves one client over streams. The SDK decides the protocol's era by the first request, for good.
+
+        But some clients send `server/discover` and fall back to `initialize` when the answer takes too long. If nothing
+        else has been asked, a new connection is begun for it.
+        """
+        server = self._lowlevel_server
+        # The outer lifespan keeps the client of the API open between the two.
+        async with server.lifespan(server), anyio.create_task_group() as group:
+            feed: ContextSendStream[SessionMessage | Exception] | None = None
+            only_discovered = False
+            async for item in incoming:
+                message = item.message if isinstance(item, SessionMessage) else None
+                method = message.method if isinstance(message, JSONRPCRequest) else None
+                if feed is None or (only_discovered and method == "initialize"):
+                    if feed is not None:
+                        await feed.aclose()
+                    feed, received = create_context_streams[SessionMessage | Exception](0)
+                    options = server.create_initialization_options()
+                    group.start_soon(server.run, received, outgoing.clone(), options)
+                    only_discovered = True
+                only_discovered = only_discovered and method in (None, "server/discover")
+                await feed.send(item)
+            if feed is not None:
+                await feed.aclose()
 
     async def _handle_complete(self, ctx: ServerRequestContext[Any], params: CompleteRequestParams) -> CompleteResult:
         """Completes arguments of the tools that the request's headers leave."""
