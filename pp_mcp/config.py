@@ -232,6 +232,7 @@ class Settings(BaseSettings):
     )
 
     _warnings: list[str] = PrivateAttr(default_factory=list[str])
+    _missing: list[str] = PrivateAttr(default_factory=list[str])
 
     @property
     def signing_key(self) -> bytes:
@@ -244,11 +245,23 @@ class Settings(BaseSettings):
         """What looks odd but works: a line each, for the log."""
         return self._warnings
 
+    @property
+    def missing(self) -> list[str]:
+        """Which settings are still needed and how to get them, a line each."""
+        return self._missing
+
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: Source, *args: Source, **kwargs: Source
     ) -> tuple[Source, ...]:
         return (init_settings,)
+
+    @field_validator("audit_reads")
+    @classmethod
+    def _audit_reads(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("audit_log"):
+            raise ValueError("needs PP_AUDIT_LOG, the file to record reads in")
+        return value
 
     @field_validator("base_url")
     @classmethod
@@ -268,12 +281,17 @@ def variable(name: str) -> str:
 
 
 def load(
-    overrides: Mapping[str, object] | None = None, *, demo: bool = False, environ: Mapping[str, str] | None = None
+    overrides: Mapping[str, object] | None = None,
+    *,
+    demo: bool = False,
+    strict: bool = True,
+    environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """The settings from the environment, or from `environ`; `overrides`, by setting name, win unless they are None.
 
     An override of `tenant` or `base_url` replaces both. Empty values count as not set. `demo` needs no tenant, so
-    address and token are not read from the environment. Raises SettingsError.
+    address and token are not read from the environment. Unless `strict`, settings that are only missing are listed in
+    `missing`. Raises SettingsError.
     """
     env = {name: value.strip() for name, value in (os.environ if environ is None else environ).items()}
     given = {name: value for name, value in (overrides or {}).items() if value is not None and value != ""}
@@ -283,17 +301,18 @@ def load(
     source = EnvSettingsSource(Settings, env_ignore_empty=True)
     source.env_vars = {name.lower(): value for name, value in env.items() if value}
     values: dict[str, Any] = {name: value for name, value in source().items() if name not in ignored} | given
-    mistakes: list[str] = []
+    missing: list[str] = []
     if not demo and not values.keys() & {"tenant", "base_url"}:
-        mistakes.append("PP_TENANT is not set. Set it to the subdomain of your PlusPlus address, or set PP_BASE_URL.")
+        missing.append("PP_TENANT is not set. Set it to the subdomain of your PlusPlus address, or set PP_BASE_URL.")
     if not demo and "api_token" not in values:
-        mistakes.append("PP_API_TOKEN is not set. Create a token in PlusPlus under Dashboard, API Tokens.")
+        missing.append("PP_API_TOKEN is not set. Create a token in PlusPlus under Dashboard, API Tokens.")
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise SettingsError(_without_secrets([*mistakes, *_lines(error)], values)) from None
-    if mistakes:
-        raise SettingsError(mistakes)
+        raise SettingsError(_without_secrets([*missing, *_lines(error)], values)) from None
+    if missing and strict:
+        raise SettingsError(missing)
+    settings.missing.extend(missing)
     settings.warnings.extend(_oddities(settings, env))
     return settings
 

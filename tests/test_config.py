@@ -81,7 +81,7 @@ def test_a_given_environment_is_all_there_is(monkeypatch: pytest.MonkeyPatch) ->
         ("UNCONFIRMED_WRITES", "0", 0),
         ("MAX_PAUSE", "0.5", 0.5),
         ("MAX_CONNECTIONS", "1", 1),
-        ("AUDIT_READS", "true", True),
+        ("AUDIT_READS", "false", False),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("TIMEZONE", "Europe/Berlin", "Europe/Berlin"),
         ("LOG_LEVEL", "Warning", "WARNING"),
@@ -114,6 +114,20 @@ def test_accepted(name: str, text: str, value: Any) -> None:
 )
 def test_base_urls(url: str, kept: str) -> None:
     assert load(environ={"PP_BASE_URL": url, "PP_API_TOKEN": TOKEN}).base_url == kept
+
+
+def test_recorded_reads_need_a_log() -> None:
+    assert loaded(PP_AUDIT_READS="true", PP_AUDIT_LOG="x").audit_reads
+    (line,) = mistakes({**BASE, "PP_AUDIT_READS": "true"})
+    assert "PP_AUDIT_LOG" in line
+
+
+def test_what_is_missing_can_be_told_later() -> None:
+    settings = load(environ={"PP_TIMEOUT": "5"}, strict=False)
+    assert [line.split()[0] for line in settings.missing] == ["PP_TENANT", "PP_API_TOKEN"]
+    assert loaded().missing == []
+    with pytest.raises(SettingsError, match=r"PP_TENANT(?s:.*)PP_TIMEOUT"):
+        load(environ={"PP_TIMEOUT": "x"}, strict=False)
 
 
 def test_plain_http_where_it_is_allowed() -> None:

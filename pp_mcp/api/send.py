@@ -173,7 +173,8 @@ class Sender:
             # A proxy named in the environment would see the token, and cannot reach a loopback address anyway.
             trust_env=not _is_loopback(url.host),
         )
-        self._secret = token.get_secret_value()
+        # Shorter texts are no secrets, and may stand anywhere by chance.
+        self._secret = token.get_secret_value().encode() if len(token.get_secret_value()) >= 8 else None
         self._timeout = timeout
         self._max_pause = max_pause
         self._gate = Gate(clock, places=max_concurrency, max_pause=max_pause)
@@ -301,12 +302,14 @@ class Sender:
 
     def _whole(self, head: httpx2.Response, body: bytes | bytearray) -> httpx2.Response:
         """An answer whose body was read and decompressed, without our token if the API echoes it."""
-        secret, mark = self._secret.encode(), b"[API token]"
+
+        def hide(text: bytes) -> bytes:
+            return text.replace(self._secret, b"[API token]") if self._secret else text
+
         packing = (b"content-encoding", b"content-length", b"transfer-encoding")
         # As bytes: a header may hold anything, and httpx2 would encode text as ASCII.
-        kept = [(name, value) for name, value in head.headers.raw if name.lower() not in packing]
-        headers = [(name, value.replace(secret, mark)) for name, value in kept]
-        return httpx2.Response(head.status_code, headers=headers, content=bytes(body).replace(secret, mark))
+        headers = [(name, hide(value)) for name, value in head.headers.raw if name.lower() not in packing]
+        return httpx2.Response(head.status_code, headers=headers, content=hide(bytes(body)))
 
 
 def _is_loopback(host: str) -> bool:

@@ -25,6 +25,7 @@ from pp_mcp.errors import (
     OutOfTime,
     PlusPlusError,
     RateLimited,
+    ServerFailure,
     Unauthenticated,
 )
 from pp_mcp.plan import Done, Rest
@@ -216,15 +217,16 @@ def _stops(error: PlusPlusError) -> str | None:
 
 
 def _outcome(error: PlusPlusError) -> tuple[OutcomeStatus, str]:
-    if isinstance(error, ChangedMeanwhile):
-        return "skipped", error.message
-    if isinstance(error, AnswerLost):
-        reason = f"no readable answer came ({error.detail})"
-    elif _status(error) >= 500:
-        reason = f"PlusPlus failed (HTTP {_status(error)})"
-    else:
-        reason = error.message
-    return "unknown" if error.may_have_happened else "failed", reason
+    status: OutcomeStatus = "unknown" if error.may_have_happened else "failed"
+    match error:
+        case ChangedMeanwhile():
+            return "skipped", error.message
+        case AnswerLost():
+            return status, f"no readable answer came ({error.detail})"
+        case ServerFailure():
+            return status, f"PlusPlus failed (HTTP {error.status})"
+        case _:
+            return status, error.message
 
 
 def too_many(count: int, how: str) -> InvalidArgument:

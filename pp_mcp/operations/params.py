@@ -24,15 +24,20 @@ ManagerArg = UserArg
 GroupArg = Annotated[Group, Reference("group"), Field(description="Name, id or URL.")]
 ItemArg = Annotated[ContentItem, Reference("content_item"), Field(description="Name, id or URL.")]
 ArticleArg = Annotated[ContentItem, Reference("article"), Field(description="Name, id or URL.")]
-GroupsArg = Annotated[
+SomeGroupsArg = Annotated[
     list[Group],
     Reference("group"),
-    Field(description="public_id, exact name or URL; of several: who is in all of them.", min_length=1, max_length=100),
+    Field(description="Name, id or URL; of several: people who are in all of them.", min_length=1, max_length=100),
 ]
-UpToHundredUsersArg = Annotated[
+SomeUsersArg = Annotated[
     list[User],
     Reference("user"),
-    Field(description="One or several: e-mails, public_ids, full names or URLs.", min_length=1, max_length=100),
+    Field(description="One or several: e-mails, full names, ids or URLs.", min_length=1, max_length=100),
+]
+SomeItemsArg = Annotated[
+    list[ContentItem],
+    Reference("content_item"),
+    Field(description="One or several: names, ids or URLs.", min_length=1, max_length=100),
 ]
 EventArg = Annotated[EventRef, Reference("event"), Field(description="Name, id or URL.")]
 AssignmentArg = Annotated[Assignment, Reference("assignment"), Field(description="Id or URL.")]

@@ -13,17 +13,18 @@ from pydantic_core import ErrorDetails
 
 from pp_mcp.answers import Named
 from pp_mcp.api import Api
-from pp_mcp.declare import CONFIRM_TOKEN, Operation
+from pp_mcp.declare import CONFIRM_TOKEN, Effect, Operation
 from pp_mcp.errors import InvalidArgument
-from pp_mcp.server.references import Lookup, find, find_all, understand
+from pp_mcp.server.references import ONLY_BY_ID, Lookup, find, find_all, understand
 from pp_mcp.text import listed, nearest, plural, quoted, word
 
 Values = dict[str, Any]
+Resolved = dict[str, Any]
+"""What each name, e-mail or URL was taken to mean; an argument given as an id is not among them. Of a list, where one
+entry was given, what that means, else a list; only of those that read, for a plan names its people itself."""
+
 UNKNOWN_NAMED = 20
 """Arguments that no tool has which are looked at; the others are as wrong."""
-
-Resolved = dict[str, Named]
-"""What each name, e-mail or URL was taken to mean; an argument given as an id is not among them."""
 
 
 async def prepare(operation: Operation, given: Values, api: Api) -> tuple[Values, Resolved]:
@@ -76,12 +77,17 @@ async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple
         if texts is not None:
             lookups[name] = [understand(name, reference.kind, text) for text in texts]
     for name, wanted in lookups.items():
-        if isinstance(values[name], list):
-            values[name] = await find_all(api, wanted)
-            continue
-        thing = values[name] = await find(api, wanted[0])
-        if not wanted[0].is_plain_id:
-            resolved[name] = Named(kind=wanted[0].kind, public_id=thing.public_id, name=thing.name)
+        is_list = isinstance(values[name], list)
+        things = await find_all(api, wanted) if is_list else [await find(api, wanted[0])]
+        values[name] = things if is_list else things[0]
+        ids = {one.public_id for one in wanted if one.is_plain_id}
+        named = [
+            Named(kind=wanted[0].kind, public_id=thing.public_id, name=thing.name)
+            for thing in things
+            if wanted[0].kind not in ONLY_BY_ID and thing.public_id not in ids
+        ]
+        if named and (operation.effect is Effect.READ or not is_list):
+            resolved[name] = named[0] if len(things) == 1 else named
     return values, resolved
 
 

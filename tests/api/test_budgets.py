@@ -7,12 +7,13 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from stage import Clock
 
 from pp_mcp.api import SYSTEM_CLOCK
 from pp_mcp.errors import AnswerLost, NotReached, OutOfTime
 from pp_mcp.models import User
 
-from .play import RECORD, Broken, Connect, FakeClock, reply, success
+from .play import RECORD, Broken, Connect, reply, success
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +45,7 @@ async def connected(request: httpx2.Request) -> httpx2.Response:
     return await silence(request)
 
 
-async def test_the_budget_begins_with_the_call(connect: Connect, clock: FakeClock) -> None:
+async def test_the_budget_begins_with_the_call(connect: Connect, clock: Clock) -> None:
     client, _ = connect(success)
     api = client.call()
     assert api.remaining == 45
@@ -56,7 +57,7 @@ async def test_the_budget_begins_with_the_call(connect: Connect, clock: FakeCloc
 
 
 @pytest.mark.parametrize("operation", ["get_user", "update_user"])
-async def test_nothing_is_sent_after_the_budget(connect: Connect, clock: FakeClock, operation: str) -> None:
+async def test_nothing_is_sent_after_the_budget(connect: Connect, clock: Clock, operation: str) -> None:
     client, script = connect(success)
     api = client.call()
     clock.time += 45
@@ -67,7 +68,7 @@ async def test_nothing_is_sent_after_the_budget(connect: Connect, clock: FakeClo
 
 @pytest.mark.parametrize(("spent", "seconds", "connect_seconds"), [(0, 30, 10), (20, 25, 10), (40, 5, 5), (44, 1, 1)])
 async def test_a_request_gets_the_time_that_is_left(
-    connect: Connect, clock: FakeClock, spent: float, seconds: float, connect_seconds: float
+    connect: Connect, clock: Clock, spent: float, seconds: float, connect_seconds: float
 ) -> None:
     client, script = connect(success)
     api = client.call()
@@ -204,7 +205,7 @@ async def test_a_read_is_given_up_at_once(connect: Connect, caplog: pytest.LogCa
 
 
 async def test_a_repeat_is_given_up_between_two_writes(connect: Connect) -> None:
-    class Stopping(FakeClock):
+    class Stopping(Clock):
         async def sleep(self, seconds: float) -> None:
             scope.cancel()
             await super().sleep(seconds)

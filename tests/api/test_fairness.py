@@ -3,6 +3,7 @@
 import anyio
 import httpx2
 import pytest
+from stage import Clock
 
 from pp_mcp.api import Api, Client
 from pp_mcp.api.limits import RateBudget
@@ -10,7 +11,7 @@ from pp_mcp.api.walk import walk
 from pp_mcp.errors import OutOfTime, RateLimited
 from pp_mcp.models import Assignment, User
 
-from .play import RECORD, Connect, FakeClock, reply, success
+from .play import RECORD, Connect, reply, success
 
 pytestmark = pytest.mark.anyio
 
@@ -136,7 +137,7 @@ async def test_who_gives_up_while_waiting_takes_no_place(connect: Connect, tenan
 # ------------------------------------------------------------------------------------------------ the rate budget
 
 
-def test_a_caller_that_has_used_its_share_leaves_the_last_tenth_to_others(clock: FakeClock) -> None:
+def test_a_caller_that_has_used_its_share_leaves_the_last_tenth_to_others(clock: Clock) -> None:
     rate = RateBudget(clock, max_pause=60)
 
     def answered(left: int, caller: str) -> None:
@@ -158,7 +159,7 @@ def test_a_caller_that_has_used_its_share_leaves_the_last_tenth_to_others(clock:
     assert rate.allows("a")
 
 
-def test_a_caller_without_a_name_is_alone_and_leaves_nothing(clock: FakeClock) -> None:
+def test_a_caller_without_a_name_is_alone_and_leaves_nothing(clock: Clock) -> None:
     rate = RateBudget(clock, max_pause=60)
     for left in range(99, -1, -1):
         assert rate.allows()
@@ -168,7 +169,7 @@ def test_a_caller_without_a_name_is_alone_and_leaves_nothing(clock: FakeClock) -
 
 
 async def test_reports_that_have_used_up_their_rate_leave_some_for_another_caller(
-    connect: Connect, clock: FakeClock
+    connect: Connect, clock: Clock
 ) -> None:
     left = iter(range(19, -1, -1))
 
@@ -186,7 +187,7 @@ async def test_reports_that_have_used_up_their_rate_leave_some_for_another_calle
     assert (script.sent, clock.slept) == (19, [])
 
 
-async def test_the_budget_of_a_call_is_its_own(connect: Connect, clock: FakeClock) -> None:
+async def test_the_budget_of_a_call_is_its_own(connect: Connect, clock: Clock) -> None:
     client, _ = connect(reply(200, RECORD))
     assert client.call(budget=7, caller="a").remaining == 7
     assert client.call(caller="b").remaining == 45

@@ -6,12 +6,13 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stage import Clock
 
 from pp_mcp.api.limits import RateBudget
 from pp_mcp.errors import RateLimited
 from pp_mcp.models import User
 
-from .play import RECORD, Connect, FakeClock, reply, success
+from .play import RECORD, Connect, reply, success
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +36,7 @@ def send(rate: RateBudget, response: httpx2.Response | None, caller: str = "") -
 
 
 @pytest.fixture
-def rate(clock: FakeClock) -> RateBudget:
+def rate(clock: Clock) -> RateBudget:
     return RateBudget(clock, max_pause=60)
 
 
@@ -48,7 +49,7 @@ def test_it_is_open_until_told_otherwise(rate: RateBudget) -> None:
     assert rate.seconds_told() == 30
 
 
-def test_it_opens_at_the_reset(rate: RateBudget, clock: FakeClock) -> None:
+def test_it_opens_at_the_reset(rate: RateBudget, clock: Clock) -> None:
     send(rate, told(0, 30))
     clock.time += 29.9
     assert not rate.allows()
@@ -79,7 +80,7 @@ def test_an_overtaken_answer_does_not_raise_the_figure(rate: RateBudget) -> None
 
 
 @pytest.mark.parametrize("reset", [40, 10])
-def test_another_reset_is_another_window(rate: RateBudget, clock: FakeClock, reset: int) -> None:
+def test_another_reset_is_another_window(rate: RateBudget, clock: Clock, reset: int) -> None:
     earlier = rate.depart()
     send(rate, told(0, 30))
     rate.arrive(earlier, told(5, reset))
@@ -89,7 +90,7 @@ def test_another_reset_is_another_window(rate: RateBudget, clock: FakeClock, res
     assert rate.allows()
 
 
-def test_a_nearer_reset_counts(rate: RateBudget, clock: FakeClock) -> None:
+def test_a_nearer_reset_counts(rate: RateBudget, clock: Clock) -> None:
     send(rate, told(1, 60))
     send(rate, told(0, 2))
     assert rate.seconds_told() == 2
@@ -97,9 +98,7 @@ def test_a_nearer_reset_counts(rate: RateBudget, clock: FakeClock) -> None:
     assert rate.allows()
 
 
-def test_the_newest_retry_after_counts_and_a_429_without_one_shortens_nothing(
-    rate: RateBudget, clock: FakeClock
-) -> None:
+def test_the_newest_retry_after_counts_and_a_429_without_one_shortens_nothing(rate: RateBudget, clock: Clock) -> None:
     rate.block(30, 1)
     rate.block(0, 5)
     assert rate.seconds_told() == 30
@@ -132,7 +131,7 @@ def test_requests_under_way_count_as_spent(rate: RateBudget) -> None:
 
 @pytest.mark.parametrize("first", [told(0, 60_000), bare(429, Retry_After="86400")], ids=["reset", "429"])
 def test_a_long_pause_is_believed_for_a_minute_then_one_request_probes(
-    rate: RateBudget, clock: FakeClock, first: httpx2.Response
+    rate: RateBudget, clock: Clock, first: httpx2.Response
 ) -> None:
     send(rate, first)
     clock.time += 59
@@ -148,7 +147,7 @@ def test_a_long_pause_is_believed_for_a_minute_then_one_request_probes(
 
 @pytest.mark.parametrize("outcome", [None, bare(500)], ids=["lost", "500"])
 def test_a_probe_without_a_success_is_followed_by_another(
-    rate: RateBudget, clock: FakeClock, outcome: httpx2.Response | None
+    rate: RateBudget, clock: Clock, outcome: httpx2.Response | None
 ) -> None:
     send(rate, told(0, 60_000))
     clock.time += 60
@@ -159,7 +158,7 @@ def test_a_probe_without_a_success_is_followed_by_another(
     assert rate.opens_at() == 0
 
 
-def test_a_probe_that_is_refused_closes_it_for_another_minute(rate: RateBudget, clock: FakeClock) -> None:
+def test_a_probe_that_is_refused_closes_it_for_another_minute(rate: RateBudget, clock: Clock) -> None:
     for _ in range(3):
         send(rate, bare(429, Retry_After="86400"))
         assert rate.opens_at() == clock.time + 60
@@ -168,7 +167,7 @@ def test_a_probe_that_is_refused_closes_it_for_another_minute(rate: RateBudget, 
     assert rate.allows()
 
 
-def test_a_success_is_believed_more_than_the_header_it_comes_with(rate: RateBudget, clock: FakeClock) -> None:
+def test_a_success_is_believed_more_than_the_header_it_comes_with(rate: RateBudget, clock: Clock) -> None:
     send(rate, told(0, 60_000))
     clock.time += 60
     for _ in range(3):
@@ -188,7 +187,7 @@ def test_a_success_is_believed_more_than_the_header_it_comes_with(rate: RateBudg
     )
 )
 def test_the_way_is_never_barred_for_good(events: list[tuple[int, int, float] | float | None]) -> None:
-    clock = FakeClock()
+    clock = Clock()
     rate = RateBudget(clock, max_pause=60)
     for event in events:
         if isinstance(event, float):
@@ -207,7 +206,7 @@ def test_the_way_is_never_barred_for_good(events: list[tuple[int, int, float] | 
 # ------------------------------------------------------------------------------------------------ through the client
 
 
-async def test_a_day_of_retry_after_does_not_stop_the_server_for_a_day(connect: Connect, clock: FakeClock) -> None:
+async def test_a_day_of_retry_after_does_not_stop_the_server_for_a_day(connect: Connect, clock: Clock) -> None:
     client, script = connect(reply(429, headers={"Retry-After": "86400"}), success)
     with pytest.raises(RateLimited) as caught:
         await client.call().one("get_user", User, "x1")
@@ -222,7 +221,7 @@ async def test_a_day_of_retry_after_does_not_stop_the_server_for_a_day(connect: 
     assert (script.sent, clock.slept) == (3, [])
 
 
-async def test_a_long_reset_on_a_success_is_probed_by_one_request(connect: Connect, clock: FakeClock) -> None:
+async def test_a_long_reset_on_a_success_is_probed_by_one_request(connect: Connect, clock: Clock) -> None:
     spent = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "60000"}
     answered = anyio.Event()
 
@@ -242,7 +241,7 @@ async def test_a_long_reset_on_a_success_is_probed_by_one_request(connect: Conne
     assert (script.sent, clock.slept) == (5, [])
 
 
-async def test_a_call_with_the_time_waits_for_the_probe_and_no_longer(connect: Connect, clock: FakeClock) -> None:
+async def test_a_call_with_the_time_waits_for_the_probe_and_no_longer(connect: Connect, clock: Clock) -> None:
     client, script = connect(reply(429, headers={"Retry-After": "5000"}), success, max_pause=10.0)
     await client.call().one("get_user", User, "x1")
     assert (script.sent, clock.slept) == (2, [10])
@@ -251,7 +250,7 @@ async def test_a_call_with_the_time_waits_for_the_probe_and_no_longer(connect: C
 async def test_who_waits_learns_of_a_nearer_reset(connect: Connect) -> None:
     """While one call sleeps till the reset it knows, an answer to another says that it is nearer."""
 
-    class Asleep(FakeClock):
+    class Asleep(Clock):
         def __init__(self) -> None:
             super().__init__()
             self.asked: list[float] = []
@@ -282,7 +281,7 @@ async def test_who_waits_learns_of_a_nearer_reset(connect: Connect) -> None:
     assert (clock.asked, clock.slept, script.sent) == ([30, 2], [2], 3)
 
 
-async def test_calls_share_what_one_was_told(connect: Connect, clock: FakeClock) -> None:
+async def test_calls_share_what_one_was_told(connect: Connect, clock: Clock) -> None:
     client, script = connect(
         reply(200, RECORD, {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "20"}),
         success,
@@ -295,7 +294,7 @@ async def test_calls_share_what_one_was_told(connect: Connect, clock: FakeClock)
     assert (script.sent, clock.slept) == (2, [20])
 
 
-async def test_a_429_makes_others_wait_too(connect: Connect, clock: FakeClock) -> None:
+async def test_a_429_makes_others_wait_too(connect: Connect, clock: Clock) -> None:
     client, script = connect(reply(429, headers={"Retry-After": "20"}), success)
     with pytest.raises(RateLimited):
         await client.call(budget=5).one("get_user", User, "x1")
@@ -304,7 +303,7 @@ async def test_a_429_makes_others_wait_too(connect: Connect, clock: FakeClock) -
     assert (clock.slept, script.sent) == ([20], 2)
 
 
-async def test_a_burst_does_not_overrun_the_limit(connect: Connect, clock: FakeClock) -> None:
+async def test_a_burst_does_not_overrun_the_limit(connect: Connect, clock: Clock) -> None:
     left, refused = 10, 0
 
     async def limited(request: httpx2.Request) -> httpx2.Response:

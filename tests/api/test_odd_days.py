@@ -7,13 +7,14 @@ import anyio
 import httpx2
 import pytest
 from pydantic import SecretStr
+from stage import Clock
 
 from pp_mcp.api import Client
 from pp_mcp.api.walk import EMPTY_PAGES, walk
 from pp_mcp.errors import AnswerLost, PlusPlusError, RateLimited, Rejected, ServerFailure, UnexpectedAnswer
 from pp_mcp.models import Assignment, Group, User
 
-from .play import META, RECORD, TOKEN, Connect, FakeClock, reply, success
+from .play import META, RECORD, TOKEN, Connect, reply, success
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +80,7 @@ async def test_ordinary_numbers_and_depths_pass(connect: Connect) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["Retry-After", "Date"])
-async def test_a_date_beyond_all_reason(connect: Connect, clock: FakeClock, name: str, date: str) -> None:
+async def test_a_date_beyond_all_reason(connect: Connect, clock: Clock, name: str, date: str) -> None:
     headers = {"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT", name: date}
     client, script = connect(reply(429, headers=headers), success)
     await client.call().one("get_user", User, "x1")

@@ -84,7 +84,7 @@ ERRORS: list[tuple[PlusPlusError, str, bool, bool, list[str]]] = [
         "unexpected_answer",
         False,
         True,
-        ["HTTP 302", "a redirect", "may have happened or not. Check"],
+        ["HTTP 302", "may have happened or not. Check"],
     ),
     (api(UnexpectedAnswer, 405, detail="no such method"), "unexpected_answer", False, False, ["no such method"]),
     (NotReached("connection refused"), "not_reached", True, False, ["connection refused", "Nothing was sent."]),
