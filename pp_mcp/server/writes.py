@@ -118,7 +118,7 @@ class Write:
         return Binding(
             tool=self.operation.name,
             arguments=arguments.model_dump(mode="json", exclude_unset=True),
-            things={name: _ids(values[name]) for name in self.operation.references},
+            things={name: _ids(values[name]) for name in self.operation.references if values.get(name) is not None},
             caller=caller(self.context),
             plan=plan,
         )
