@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import anyio
 from mcp.types import ToolAnnotations
@@ -27,6 +28,9 @@ from pp_mcp.api import Api
 from pp_mcp.plan import ManyPlan, Plan
 
 Schema = dict[str, Any]
+
+MOST_ENTRIES = 1_000
+"""Entries of a list for which nothing less is declared."""
 
 _SAYS_NULL = {"next_page", "undo"}
 """Fields of an answer whose null tells something: the last page, a write that cannot be undone."""
@@ -52,8 +56,10 @@ class _LeanInput(GenerateJsonSchema):
         inner: Any = schema["schema"]
         if inner["type"] != "nullable" or schema.get("default") is not None:
             return super().default_schema(schema)
-        bare = self.generate_inner(inner["schema"])
-        return _or_null(bare) if "default_factory" in schema else bare
+        return self.generate_inner(inner["schema"])
+
+    def list_schema(self, schema: core_schema.ListSchema) -> Schema:
+        return {**super().list_schema(schema), "maxItems": schema.get("max_length", MOST_ENTRIES)}
 
 
 class _LeanOutput(_LeanInput):
@@ -75,6 +81,9 @@ class _LeanOutput(_LeanInput):
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
         return self.generate_inner(schema["schema"])
+
+    def list_schema(self, schema: core_schema.ListSchema) -> Schema:
+        return _without(super().list_schema(schema), "maxItems")
 
     def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
         return _without(super().model_schema(schema), "additionalProperties")
@@ -132,14 +141,6 @@ class Effect(Enum):
     DESTROY = "destroy"
 
 
-class Unset(Enum):
-    """The value of an argument that was left out, where null means something else (it removes)."""
-
-    UNSET = "unset"
-
-
-UNSET = Unset.UNSET
-
 Kind = Literal["user", "group", "content_item", "event", "article", "channel", "assignment"]
 
 
@@ -182,6 +183,8 @@ class Call:
     """What the preview read of the items (`Plan.kept`); where it is given, the operation plans without reading."""
     stopping: anyio.Event = field(default_factory=anyio.Event, compare=False)
     """Is set when the server stops: a run begins nothing more."""
+    item: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    """Held by a bulk run while it looks at one item and writes it: keeps single writes of other calls from between."""
     memo: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
     """What was read once and may be wanted again within the call, such as for the next page."""
     _stages: _Stages = field(default_factory=_Stages, repr=False, compare=False)
@@ -276,8 +279,6 @@ def operation(
             if marker is not None:
                 references[parameter.name] = marker
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            if default is UNSET:
-                default = Field(default_factory=lambda: UNSET)
             fields[parameter.name] = (wire, default)
         if effect is not Effect.READ:
             fields[CONFIRM_TOKEN] = (Annotated[str | None, _TOKEN_FIELD], None)
@@ -314,8 +315,6 @@ def _answer_of(name: str, effect: Effect, returned: Any) -> type[Answer]:
 
 def _wire_type(hint: Any) -> tuple[Any, Reference | None]:
     """What the client sends for a parameter: the declared type, or strings where the operation receives things."""
-    if Unset in get_args(hint):
-        hint = Union[tuple(arm for arm in get_args(hint) if arm is not Unset)]  # noqa: UP007 - built at run time
     inner, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     optional = type(None) in get_args(inner)
     if optional and not extras:
