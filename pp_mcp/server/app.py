@@ -157,7 +157,7 @@ class PlusPlusServer(MCPServer[Any]):
         """
         server = self._lowlevel_server
         # The outer lifespan keeps the client of the API open between the two.
-        async with server.lifespan(server), anyio.create_task_group() as group:
+        async with server.lifespan(server), outgoing, anyio.create_task_group() as group:
             feed: ContextSendStream[SessionMessage | Exception] | None = None
             only_discovered = False
             async for item in incoming:
@@ -255,7 +255,8 @@ def build_server(
     """
     key = settings.signing_key
     client = Client(
-        base_url=settings.base_url,
+        # While the address is missing, no call gets as far as the client.
+        base_url=settings.base_url or "https://missing.invalid",
         token=settings.api_token,
         timeout=settings.timeout,
         max_concurrency=settings.max_concurrency,

@@ -75,7 +75,7 @@ async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple
         given = cast("str | list[str] | None", values[name])
         texts = [given] if isinstance(given, str) else given
         if texts is not None:
-            lookups[name] = [understand(name, reference.kind, text) for text in texts]
+            lookups[name] = [understand(name, reference.kind, text, api.host) for text in texts]
     for name, wanted in lookups.items():
         is_list = isinstance(values[name], list)
         things = await find_all(api, wanted) if is_list else [await find(api, wanted[0])]

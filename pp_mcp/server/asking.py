@@ -22,10 +22,10 @@ _MODERN = "2026-07-28"
 _KEY = "confirm"
 
 
-class Agreement(BaseModel):
+class Agreement(BaseModel, title="Confirm this change"):
     """What the person fills in."""
 
-    confirm: bool = Field(description="Tick to go ahead")
+    confirm: bool = Field(title="Go ahead", description="Tick to carry out the change")
 
 
 class Reply(Enum):
