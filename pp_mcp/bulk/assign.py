@@ -14,7 +14,7 @@ from pp_mcp.declare import Call, Effect, Reference, operation
 from pp_mcp.errors import InvalidArgument, OutOfTime
 from pp_mcp.models import Assignment, ContentItem, Group, User
 from pp_mcp.operations.assignments import OUTSTANDING, was_there
-from pp_mcp.operations.params import DueArg, ExpiryArg, GroupArg, ManagerArg, same_moment
+from pp_mcp.operations.params import DueArg, ExpiryArg, GroupArg, ManagerArg, OneOrSeveralItemsArg, same_moment
 from pp_mcp.plan import Done, ManyPlan, Rest
 from pp_mcp.reports.reading import People, Selection, read_assignments
 from pp_mcp.text import listed, person, plural, quoted, word
@@ -58,11 +58,6 @@ _LEFT_OUT = {
 }
 """Why somebody does not get it: what is said of one and of several."""
 
-ItemsArg = Annotated[
-    list[ContentItem],
-    Reference("content_item"),
-    Field(description="One or several: public_ids, exact names or URLs.", min_length=1, max_length=100),
-]
 _WHOSE = {"group": "in the group", "manager": "reporting to"}
 
 UsersArg = Annotated[list[User], Reference("user"), Field(description="E-mails, full names or ids.", max_length=MOST)]
@@ -71,7 +66,7 @@ UsersArg = Annotated[list[User], Reference("user"), Field(description="E-mails, 
 @operation(toolset="bulk", title="Assign training to many people", effect=Effect.DESTROY)
 async def bulk_assign_content(
     call: Call,
-    content_item: ItemsArg,
+    content_item: OneOrSeveralItemsArg,
     users: UsersArg | None = None,
     group: GroupArg | None = None,
     manager: ManagerArg | None = None,

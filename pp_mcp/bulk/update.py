@@ -12,12 +12,20 @@ from pydantic.json_schema import SkipJsonSchema
 
 from pp_mcp.answers import Json, Named, ToolCall
 from pp_mcp.bulk.choose import Choice, Dates, Meant, read_listed
-from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, ChangedMeanwhile, Undo, carry_out, cost, told
+from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, ChangedMeanwhile, NotTaken, Undo, carry_out, cost, told
 from pp_mcp.declare import Call, Effect, Reference, operation
-from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError
-from pp_mcp.models import Assignment, ContentItem, User
+from pp_mcp.errors import Conflict, InvalidArgument
+from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING, label_of
-from pp_mcp.operations.params import DayArg, GroupArg, ManagerArg, OverdueArg, StateArg
+from pp_mcp.operations.params import (
+    DayArg,
+    GroupArg,
+    ManagerArg,
+    OneOrSeveralItemsArg,
+    OneOrSeveralUsersArg,
+    OverdueArg,
+    StateArg,
+)
 from pp_mcp.operations.transitions import ACTIONS, Action, ActionName, ReasonArg
 from pp_mcp.plan import Done, ManyPlan, Rest
 from pp_mcp.reports.counting import is_late
@@ -26,14 +34,6 @@ from pp_mcp.text import listed, plural, word
 
 AssignmentsArg = Annotated[
     list[Assignment], Reference("assignment"), Field(description="Ids or URLs.", max_length=MOST)
-]
-SomeUsersArg = Annotated[
-    list[User], Reference("user"), Field(description="One or several: e-mails, public_ids, names.", max_length=100)
-]
-SomeItemsArg = Annotated[
-    list[ContentItem],
-    Reference("content_item"),
-    Field(description="One or several: public_ids, names.", max_length=100),
 ]
 
 
@@ -60,10 +60,10 @@ async def bulk_update_assignments(
     call: Call,
     action: Annotated[ActionName, Field(description="What to do with each.")],
     assignments: AssignmentsArg | None = None,
-    user: SomeUsersArg | None = None,
+    user: OneOrSeveralUsersArg | None = None,
     group: GroupArg | None = None,
     manager: ManagerArg | None = None,
-    content_item: SomeItemsArg | None = None,
+    content_item: OneOrSeveralItemsArg | None = None,
     state: StateArg | None = None,
     is_overdue: OverdueArg | None = None,
     due_date: Annotated[DayArg, Field(description="For set_due_date, YYYY-MM-DD.")] | None = None,
@@ -279,10 +279,6 @@ def _changes(deed: Action, changed: list[Assignment], dates: Dates | None) -> di
         return {"state": [listed(sorted({before or "" for _, before, _ in moves})), moves[0][2]]} if moves else {}
     pair = [span(before for _, before, _ in moves), span(after for _, _, after in moves)]
     return {"due_date": ["" if one == "none" else one for one in pair]}
-
-
-class NotTaken(PlusPlusError):
-    """The API accepted a change and answers as if there had been none."""
 
 
 async def _write(call: Call, tool: str, one: Assignment, body: Json, choice: Choice) -> bool:

@@ -27,12 +27,17 @@ ArticleArg = Annotated[ContentItem, Reference("article"), Field(description="Nam
 GroupsArg = Annotated[
     list[Group],
     Reference("group"),
-    Field(description="public_id, exact name or URL; of several: who is in all of them.", min_length=1, max_length=100),
+    Field(description="One, or several to be in all: names, ids or URLs.", min_length=1, max_length=100),
 ]
-UpToHundredUsersArg = Annotated[
+OneOrSeveralUsersArg = Annotated[
     list[User],
     Reference("user"),
-    Field(description="One or several: e-mails, public_ids, full names or URLs.", min_length=1, max_length=100),
+    Field(description="One or several: e-mails, full names, ids or URLs.", min_length=1, max_length=100),
+]
+OneOrSeveralItemsArg = Annotated[
+    list[ContentItem],
+    Reference("content_item"),
+    Field(description="One or several: names, ids or URLs.", min_length=1, max_length=100),
 ]
 EventArg = Annotated[EventRef, Reference("event"), Field(description="Name, id or URL.")]
 AssignmentArg = Annotated[Assignment, Reference("assignment"), Field(description="Id or URL.")]

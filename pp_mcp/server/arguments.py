@@ -64,10 +64,11 @@ async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple
         if isinstance(texts, list):  # pyright: ignore[reportUnnecessaryIsInstance] - an argument left out may be UNSET
             lookups[name] = [understand(name, reference.kind, text) for text in texts]
     for name, wanted in lookups.items():
-        if isinstance(values[name], list):
+        if isinstance(values[name], list) and len(wanted) != 1:
             values[name] = await find_all(api, wanted)
             continue
-        thing = values[name] = await find(api, wanted[0])
+        thing = await find(api, wanted[0])
+        values[name] = [thing] if isinstance(values[name], list) else thing
         if not wanted[0].is_plain_id:
             resolved[name] = Named(kind=wanted[0].kind, public_id=thing.public_id, name=thing.name)
     return values, resolved

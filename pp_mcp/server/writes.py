@@ -19,7 +19,7 @@ from mcp.server.elicitation import AcceptedElicitation
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from mcp.types.version import is_version_at_least
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from pp_mcp.answers import ErrorAnswer, ManyAnswer, ToolCall, WriteAnswer
 from pp_mcp.audit import Entry
@@ -27,7 +27,7 @@ from pp_mcp.declare import CONFIRM_TOKEN, Call, Effect, Operation
 from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError, Refused
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.plan import Done, Plan
-from pp_mcp.server.arguments import Resolved, resolve
+from pp_mcp.server.arguments import Resolved, parse, resolve
 from pp_mcp.server.confirm import LIFETIME, Binding, Confirmer
 from pp_mcp.server.explain import code_of, explained
 from pp_mcp.server.perform import Runtime, log, status_of
@@ -232,8 +232,8 @@ def _flags(plan: Plan) -> str:
 def _is_valid(undo: ToolCall) -> bool:
     """Whether the undo's tool accepts its arguments: the tenant may have held what no tool sets."""
     try:
-        BY_NAME[undo.tool].arguments.model_validate(undo.arguments)
-    except ValidationError:
+        parse(BY_NAME[undo.tool], undo.arguments)
+    except InvalidArgument:
         return False
     return True
 
