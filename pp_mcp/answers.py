@@ -60,13 +60,16 @@ class Answer(BaseModel):
 class ListAnswer(Answer, Generic[RowT]):
     """One page of a list."""
 
-    total_count: int
+    total_count: int | None = None
+    """Absent where not all rows could be read."""
     page: int
     page_size: int
     next_page: int | None
     items: list[RowT]
     csv: str | None = None
-    """URI of all rows of all pages as CSV, where this is not the only page."""
+    """URI of all rows of all pages as CSV, where this is not the only page; it leads to the first part."""
+    csv_parts: int | None = None
+    """How many parts the CSV has, where it is more than one."""
 
 
 class ItemAnswer(Answer, Generic[RowT]):
@@ -207,6 +210,7 @@ class AssignmentRow(Row):
     user: PersonPart | None = None
     content_item: Part | None = None
     state: str | None = None
+    progress: float | None = None
     due_date: str | None = None
     is_overdue: bool | None = None
     completed_datetime: str | None = None
@@ -232,7 +236,8 @@ def full(row: type[RowT], thing: BaseModel) -> RowT:
 
 
 def concise(row: type[RowT], thing: BaseModel) -> RowT:
-    """The row with the fields that its class declares, as far as the API sent them; of `modified` the day."""
+    """The row with the fields that its class declares, as far as the API sent them; of `modified` the day, and
+    `progress` only where something is begun and not done."""
     return row.model_validate(marked({**_declared(row, thing), **row.added(thing)}))
 
 
@@ -263,6 +268,8 @@ def _declared(row: type[BaseModel], thing: BaseModel) -> Json:
             value = _declared(part, value)
         elif name == "modified":
             value = (value or "")[:10] or None
+        elif name == "progress" and not 0 < (value or 0) < 1:
+            value = None
         if value is not None and not (value is False and name in _ONLY_WHERE_TRUE):
             fields[name] = value
     return fields

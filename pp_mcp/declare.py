@@ -182,6 +182,8 @@ class Call:
     """What the preview read of the items (`Plan.kept`); where it is given, the operation plans without reading."""
     stopping: anyio.Event = field(default_factory=anyio.Event, compare=False)
     """Is set when the server stops: a run begins nothing more."""
+    memo: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+    """What was read once and may be wanted again within the call, such as for the next page."""
     _stages: _Stages = field(default_factory=_Stages, repr=False, compare=False)
 
     async def report(self, done: float, total: float, message: str) -> None:
@@ -211,6 +213,7 @@ class Operation:
     answer: type[Answer]
     csv: str | None
     record: type[BaseModel] | None
+    columns: str
 
     @property
     def annotations(self) -> ToolAnnotations:
@@ -248,12 +251,13 @@ def operation(
     idempotent: bool = True,
     csv: str | None = None,
     record: type[BaseModel] | None = None,
+    columns: str = "",
 ) -> Callable[[OperationFunction], Operation]:
     """Declares an operation.
 
     `may_confirm`: a changing tool of which some calls must be confirmed (its plan says which). `idempotent` is false
     where the same call made twice does more than once. `csv`: the path of the resource that has all rows of the answer,
-    such as "lists/users"; of a list, `record` is what the API sends for a row.
+    such as "lists/users"; `record` is what the API sends for a row of a list, `columns` says what a report's are.
 
     Raises:
         TypeError: the effect and what the function returns do not fit: reads answer, every write returns a plan.
@@ -291,6 +295,7 @@ def operation(
             answer=answer,
             csv=csv,
             record=record,
+            columns=columns,
         )
 
     return declare

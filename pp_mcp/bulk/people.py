@@ -24,7 +24,7 @@ Fields = dict[str, Any]
 @operation(toolset="users", title="Change a person or account", effect=Effect.CHANGE, may_confirm=True)
 async def update_user(
     call: Call,
-    user: params.OneOrSeveralUsersArg,
+    user: params.SomeUsersArg,
     name: Annotated[params.NameArg, Field(description="New full name.")] | None = None,
     role: params.RoleArg | None = None,
     employee_id: EmployeeIdArg | None = None,

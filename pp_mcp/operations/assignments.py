@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -11,7 +13,7 @@ from pp_mcp.api import Written
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Assignment, ContentItem, User
 from pp_mcp.operations import params
-from pp_mcp.operations.lists import OUTSTANDING, list_page
+from pp_mcp.operations.lists import OUTSTANDING, kept_page, list_page, sent
 from pp_mcp.plan import Done, Plan, call_of, left_out, update_plan
 from pp_mcp.text import person, quoted, word
 
@@ -19,6 +21,49 @@ NO_ENROLLMENT = "An assignment of an event is not an enrollment: people enroll t
 
 DueFromArg = Annotated[params.DayArg, Field(description="Due on or after.")]
 DueUntilArg = Annotated[params.DayArg, Field(description="Due on or before.")]
+
+CompletedFromArg = Annotated[params.FromArg, Field(description="Completed at or after, date or time.")]
+CompletedUntilArg = Annotated[params.UntilArg, Field(description="Completed at or before, date or time.")]
+
+
+@dataclass(frozen=True)
+class CompletedWithin:
+    """The time within which assignments were completed, ISO 8601. The API cannot filter by it: it is done here."""
+
+    gte: str | None = None
+    lte: str | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it leaves anything out."""
+        return self.gte is not None or self.lte is not None
+
+    @property
+    def words(self) -> str:
+        """` completed from 2026-01-01T00:00:00Z until 2026-03-31T23:59:59Z`."""
+        bounds = {"from": self.gte, "until": self.lte}
+        said = [f"{name} {bound.removesuffix('.999999Z')}" for name, bound in bounds.items() if bound]
+        return f" completed {' '.join(said)}" if said else ""
+
+    def filters(self, state: object) -> dict[str, str]:
+        """What the API can be asked beside a filter by `state`, so that less has to be read."""
+        return {"state": "completed"} if self.is_given and state is None else {}
+
+    def has(self, assignment: Assignment) -> bool:
+        """Whether the assignment was completed in that time."""
+        if not self.is_given:
+            return True
+        try:
+            when = _instant(assignment.completed_datetime or "")
+        except ValueError:
+            return False
+        after = self.gte is None or when >= _instant(self.gte)
+        return after and (self.lte is None or when <= _instant(self.lte))
+
+
+def _instant(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @operation(
@@ -39,6 +84,8 @@ async def list_assignments(
     due_date_lte: DueUntilArg | None = None,
     created_gte: params.FromArg | None = None,
     created_lte: params.UntilArg | None = None,
+    completed_gte: CompletedFromArg | None = None,
+    completed_lte: CompletedUntilArg | None = None,
     page: params.PageArg = 1,
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
@@ -46,6 +93,35 @@ async def list_assignments(
     """List who has to do which training: everyone a course was given (assigned) to, or what a person has open, and how
     each stands: not started, in progress, completed, dropped, excused; when due. For counts, rates, groups or managers
     use report_assignments; late ones: list_overdue_assignments."""
+    filters: dict[str, Any] = {
+        "user": user,
+        "content_item": content_item,
+        "state": state,
+        "content_type": content_type,
+        "is_overdue": is_overdue,
+        "due_date_gte": due_date_gte,
+        "due_date_lte": due_date_lte,
+        "created_gte": created_gte,
+        "created_lte": created_lte,
+    }
+    completed = CompletedWithin(completed_gte, completed_lte)
+    if completed.is_given:
+        asked = {name: sent(value) for name, value in {**filters, **completed.filters(state)}.items()}
+        return await kept_page(
+            call,
+            "list_assignments",
+            Assignment,
+            AssignmentRow,
+            keep=completed.has,
+            order=lambda assignment: assignment.completed_datetime or "",
+            asked=asked,
+            noun="assignment",
+            scope=_scope(user, content_item) + completed.words,
+            page=page,
+            page_size=page_size,
+            detail=detail,
+            filters={**filters, "completed_gte": completed_gte, "completed_lte": completed_lte},
+        )
     return await list_page(
         call,
         "list_assignments",
@@ -56,15 +132,7 @@ async def list_assignments(
         page=page,
         page_size=page_size,
         detail=detail,
-        user=user,
-        content_item=content_item,
-        state=state,
-        content_type=content_type,
-        is_overdue=is_overdue,
-        due_date_gte=due_date_gte,
-        due_date_lte=due_date_lte,
-        created_gte=created_gte,
-        created_lte=created_lte,
+        **filters,
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from pp_mcp.answers import ContentRow, ItemAnswer, ListAnswer, Named, Outcome, OutcomeStatus, ToolCall, full, scope_of
 from pp_mcp.api.walk import PAGE_SIZE, walk
 from pp_mcp.declare import Call, Effect, operation
-from pp_mcp.errors import AnswerLost, PlusPlusError, ServerFailure
+from pp_mcp.errors import AnswerLost, PlusPlusError
 from pp_mcp.models import Assignment, BulkOutcome, ContentItem
 from pp_mcp.operations import params
 from pp_mcp.operations.access import MOST_PAGES, hiding, opening
@@ -277,7 +277,7 @@ async def _send_all(call: Call, tool: str, items: list[ContentItem]) -> list[Out
         except PlusPlusError as error:
             if start == 0:
                 raise
-            if isinstance(error, ServerFailure) and error.maybe_applied:
+            if error.may_have_happened:
                 outcomes += [_outcome(item, "unknown", str(error)) for item in batch]
             else:
                 rest = batch + rest

@@ -275,7 +275,7 @@ async def _write(call: Call, group: Group, operation_name: str, body: Mapping[st
     except PlusPlusError as error:
         method = call.api.routes[operation_name].method
         why = "it was sent, but the roster could not be read after it"
-        raise AnswerLost(why, operation=operation_name, method=method, is_write=True) from error
+        raise AnswerLost(why, operation=operation_name, method=method) from error
 
 
 async def _roster(call: Call, group: Group) -> People:

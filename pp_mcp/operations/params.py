@@ -24,17 +24,17 @@ ManagerArg = UserArg
 GroupArg = Annotated[Group, Reference("group"), Field(description="Name, id or URL.")]
 ItemArg = Annotated[ContentItem, Reference("content_item"), Field(description="Name, id or URL.")]
 ArticleArg = Annotated[ContentItem, Reference("article"), Field(description="Name, id or URL.")]
-GroupsArg = Annotated[
+SomeGroupsArg = Annotated[
     list[Group],
     Reference("group"),
-    Field(description="One, or several to be in all: names, ids or URLs.", min_length=1, max_length=100),
+    Field(description="Name, id or URL; of several: people who are in all of them.", min_length=1, max_length=100),
 ]
-OneOrSeveralUsersArg = Annotated[
+SomeUsersArg = Annotated[
     list[User],
     Reference("user"),
     Field(description="One or several: e-mails, full names, ids or URLs.", min_length=1, max_length=100),
 ]
-OneOrSeveralItemsArg = Annotated[
+SomeItemsArg = Annotated[
     list[ContentItem],
     Reference("content_item"),
     Field(description="One or several: names, ids or URLs.", min_length=1, max_length=100),

@@ -29,7 +29,7 @@ async def list_users(
     role: params.RoleArg | None = None,
     is_active: params.ActiveFilterArg | None = None,
     manager: params.ManagerArg | None = None,
-    group: params.GroupsArg | None = None,
+    group: params.SomeGroupsArg | None = None,
     page: params.PageArg = 1,
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
