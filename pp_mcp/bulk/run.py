@@ -70,6 +70,10 @@ class ChangedMeanwhile(PlusPlusError):
     """The item is no longer as the preview showed it, so it was left alone."""
 
 
+class NotTaken(PlusPlusError):
+    """The API accepted a change and answers as if there had been none."""
+
+
 @dataclass
 class Run(Generic[ItemT]):
     """How far a run came."""

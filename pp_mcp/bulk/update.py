@@ -12,9 +12,9 @@ from pydantic.json_schema import SkipJsonSchema
 
 from pp_mcp.answers import Json, Named, ToolCall
 from pp_mcp.bulk.choose import Choice, Dates, read_listed, read_selected
-from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, ChangedMeanwhile, Undo, carry_out, cost, told
+from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, ChangedMeanwhile, NotTaken, Undo, carry_out, cost, told
 from pp_mcp.declare import Call, Effect, Reference, operation
-from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError
+from pp_mcp.errors import Conflict, InvalidArgument
 from pp_mcp.models import Assignment
 from pp_mcp.operations import params
 from pp_mcp.operations.assignments import OUTSTANDING, label_of
@@ -285,10 +285,6 @@ def _shown_by(selection: Selection) -> Json:
         if things and len(things) == 1
     }
     return {**one, **{name: value for name, value in selection.filters.items() if value is not None}}
-
-
-class NotTaken(PlusPlusError):
-    """The API accepted a change and answers as if there had been none."""
 
 
 async def _write(call: Call, tool: str, one: Assignment, body: Json, choice: Choice) -> bool:
