@@ -234,7 +234,7 @@ class Operation:
 
 
 CONFIRM_TOKEN = "confirm_token"
-_TOKEN_FIELD = Field(description="Only from this tool's preview, after the user agreed.")
+_TOKEN_FIELD = Field(description="From the preview the user agreed to.")
 
 OperationFunction = Callable[..., Awaitable[Any]]
 

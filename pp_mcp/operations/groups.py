@@ -20,7 +20,9 @@ from pp_mcp.text import listed, person, plural, quoted, share
 SourceArg = Annotated[str, Field(min_length=1, max_length=128)]
 
 
-@operation(toolset="groups", title="List groups", effect=Effect.READ, csv="lists/groups", record=Group)
+@operation(
+    toolset="groups", title="List groups, teams and cohorts", effect=Effect.READ, csv="lists/groups", record=Group
+)
 async def list_groups(
     call: Call,
     search: Annotated[params.SearchArg, Field(description="Part of a name or source.")] | None = None,
@@ -30,8 +32,8 @@ async def list_groups(
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
 ) -> ListAnswer[GroupRow]:
-    """Find groups (teams, departments, cohorts) with their member counts and where each comes from. For one known group
-    use get_group; for its people list_group_members."""
+    """List which groups (teams, departments, cohorts) exist, how many members each has and which system it is synced
+    from. For one known group use get_group; for its people list_group_members."""
     return await list_page(
         call,
         "list_groups",
@@ -49,8 +51,8 @@ async def list_groups(
 
 @operation(toolset="groups", title="Get one group", effect=Effect.READ)
 async def get_group(call: Call, group: params.GroupArg) -> ItemAnswer[GroupRow]:
-    """Show one group: its name, where it comes from, how many members, when it changed. Its people come from
-    list_group_members."""
+    """Show one group (team, cohort): head count (how many people are in it), where it comes from (synced from which
+    system), when it changed. For its people use list_group_members."""
     members, source = plural(group.member_count or 0, "member"), quoted(group.source or "unknown")
     return ItemAnswer[GroupRow](
         summary=f"{quoted(group.name)}: {members}, source {source}.",
@@ -61,11 +63,11 @@ async def get_group(call: Call, group: params.GroupArg) -> ItemAnswer[GroupRow]:
 @operation(toolset="groups", title="Create a group", effect=Effect.ADD, idempotent=False)
 async def create_group(
     call: Call,
-    name: Annotated[params.NameArg, Field(description="Name; one that is taken makes two groups hard to tell apart.")],
+    name: Annotated[params.NameArg, Field(description="Name, best a unique one.")],
     source: Annotated[SourceArg, Field(description="Where it comes from.")] = "plusplus",
 ) -> Plan:
-    """Make a new, empty group (team, cohort). Add people with add_group_members. Cannot be undone: the API has no
-    delete for groups. The answer warns where the name is taken already."""
+    """Set up a new, empty group (team, squad, cohort); fill it with add_group_members. Cannot be undone: the API cannot
+    delete groups. Warns if the name is taken."""
     namesakes = [
         group.name
         for group in (await call.api.page("list_groups", Group, name=name, page_size=100)).items
@@ -89,8 +91,8 @@ async def create_group(
 async def update_group(
     call: Call, group: params.GroupArg, name: Annotated[params.NameArg, Field(description="The new name.")]
 ) -> Plan:
-    """Rename a group; nothing else of a group can be changed here. For its people use add_group_members,
-    remove_group_members or replace_group_members."""
+    """Rename a group, team or cohort (what it is called, a typo); only its name can be changed. For its people use
+    add_group_members, remove_group_members or replace_group_members."""
 
     return update_plan(
         call.api,
@@ -113,8 +115,8 @@ async def list_group_members(
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
 ) -> ListAnswer[UserRow]:
-    """Show who is in a group (its roster), a page of people at a time. To find people by role or manager use
-    list_users."""
+    """Show who is in (belongs to) a group, team, squad or cohort: its roster, the names and e-mails of its members,
+    leavers included. To find people by role or manager use list_users."""
     return await list_page(
         call,
         "list_users",
@@ -137,9 +139,9 @@ NAMED_LIMIT = 25
 
 @operation(toolset="groups", title="Add people to a group", effect=Effect.ADD)
 async def add_group_members(call: Call, group: params.GroupArg, members: params.SomeMembersArg) -> Plan:
-    """Put people into a group; who is in already stays. Says how many are new. Members get the content and rules of the
-    group. To make the group match a list exactly use replace_group_members. Groups kept by a rule or another system are
-    rebuilt every night."""
+    """Add people to (put them on) a group, team, squad or cohort: joiners, movers; present members stay. They get its
+    content and rules. To match a list exactly use replace_group_members. If another system keeps the group, its next
+    sync may undo this."""
     roster, asked = await _roster(call, group), _by_id(members)
     new = {key: user for key, user in asked.items() if key not in roster}
     known = len(asked) - len(new)
@@ -157,9 +159,9 @@ async def add_group_members(call: Call, group: params.GroupArg, members: params.
 
 @operation(toolset="groups", title="Remove people from a group", effect=Effect.DESTROY)
 async def remove_group_members(call: Call, group: params.GroupArg, members: params.SomeMembersArg) -> Plan:
-    """Take people out of a group (leavers, movers): previews who, then needs confirm_token. They lose what the group
-    gives access to; their assignments stay. To deactivate a leaver altogether use update_user. Can be undone with
-    add_group_members."""
+    """Take people off a group, team or cohort who no longer belong (leavers, movers). Previews who. They lose the
+    access the group gives; their assignments stay. Undone by add_group_members. To deactivate a leaver's account use
+    update_user."""
     roster, asked = await _roster(call, group), _by_id(members)
     leaving = {key: user for key, user in asked.items() if key in roster}
     strangers = len(asked) - len(leaving)
@@ -183,14 +185,14 @@ async def replace_group_members(
     call: Call,
     group: params.GroupArg,
     members: params.MembersArg,
-    confirm_replace: Annotated[bool, Field(description="true once the user agreed to replace the whole list.")] = False,
+    confirm_replace: Annotated[bool, Field(description="true: the user agreed to replace the whole list.")] = False,
     confirm_large_removal: Annotated[
-        bool, Field(description="true once the user agreed that over half of the members go.")
+        bool, Field(description="true: the user agreed that over half of them go.")
     ] = False,
 ) -> Plan:
-    """Make a group's roster match a list exactly: who is missing is added, who is not on the list is removed. Previews
-    both sides, then needs confirm_token and the flags the preview names. To only add or only remove use
-    add_group_members or remove_group_members."""
+    """Make a group's roster match a list exactly (overwrite, sync it): adds who is missing, removes everyone else.
+    Previews both, and names the flags it needs. To only add or only remove use add_group_members or
+    remove_group_members."""
     roster, wanted = await _roster(call, group), _by_id(members)
     new = {key: user for key, user in wanted.items() if key not in roster}
     leaving = {key: user for key, user in roster.items() if key not in wanted}

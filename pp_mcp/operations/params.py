@@ -17,33 +17,41 @@ from pp_mcp.models import Assignment, ContentItem, EventRef, Group, User
 
 # --- references ---------------------------------------------------------------------------------------------------
 
-UserArg = Annotated[User, Reference("user"), Field(description="E-mail, public_id, full name or URL.")]
+UserArg = Annotated[User, Reference("user"), Field(description="E-mail, full name, id or URL.")]
 ManagerArg = UserArg
-GroupArg = Annotated[Group, Reference("group"), Field(description="public_id, exact name or URL.")]
-ItemArg = Annotated[ContentItem, Reference("content_item"), Field(description="public_id, exact name or URL.")]
-ArticleArg = Annotated[ContentItem, Reference("article"), Field(description="public_id, exact name or URL.")]
-EventArg = Annotated[EventRef, Reference("event"), Field(description="public_id, exact name or URL.")]
-AssignmentArg = Annotated[Assignment, Reference("assignment"), Field(description="public_id or URL.")]
-ChannelArg = Annotated[str, Reference("channel"), Field(description="public_id or URL.")]
+GroupArg = Annotated[Group, Reference("group"), Field(description="Name, id or URL.")]
+ItemArg = Annotated[ContentItem, Reference("content_item"), Field(description="Name, id or URL.")]
+ArticleArg = Annotated[ContentItem, Reference("article"), Field(description="Name, id or URL.")]
+EventArg = Annotated[EventRef, Reference("event"), Field(description="Name, id or URL.")]
+AssignmentArg = Annotated[Assignment, Reference("assignment"), Field(description="Id or URL.")]
+ChannelArg = Annotated[str, Reference("channel"), Field(description="Id or URL.")]
+SomeUsersArg = Annotated[
+    list[User], Reference("user"), Field(description="E-mail, full name, id or URL.", min_length=1, max_length=100)
+]
+"""One or several people."""
+SomeItemsArg = Annotated[
+    list[ContentItem], Reference("content_item"), Field(description="Name, id or URL.", min_length=1, max_length=100)
+]
+"""One or several content items."""
 MembersArg = Annotated[
     list[User],
     Reference("user"),
-    Field(description="E-mails, public_ids or full names, max 1000.", max_length=1000),
+    Field(description="E-mails, full names or ids.", max_length=1000),
 ]
 SomeMembersArg = Annotated[
     list[User],
     Reference("user"),
-    Field(description="E-mails, public_ids or full names, max 1000.", min_length=1, max_length=1000),
+    Field(description="E-mails, full names or ids.", min_length=1, max_length=1000),
 ]
 ItemsArg = Annotated[
     list[ContentItem],
     Reference("content_item"),
-    Field(description="public_ids, exact names or URLs.", min_length=1, max_length=1000),
+    Field(description="Names, ids or URLs.", min_length=1, max_length=1000),
 ]
 AccessGroupsArg = Annotated[
     list[Group],
     Reference("group"),
-    Field(description="Replaces all: public_ids or names; [] = everyone."),
+    Field(description="Replaces all: names, ids or URLs; [] is everyone."),
 ]
 
 
@@ -56,7 +64,7 @@ def _real_page(page: int) -> int:
 # --- pages --------------------------------------------------------------------------------------------------------
 
 PageArg = Annotated[int, Field(ge=1, description="Page."), AfterValidator(_real_page)]
-PageSizeArg = Annotated[int, Field(ge=1, le=100, description="Rows a page.")]
+PageSizeArg = Annotated[int, Field(ge=1, le=100, description="Rows per page.")]
 DetailArg = Annotated[Literal["concise", "full"], Field(description="full: all fields.")]
 SearchArg = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
@@ -67,7 +75,7 @@ RoleArg = Annotated[Literal["admin", "organizer", "user"], Field(description="Pe
 ContentType = Literal[
     "article", "video", "course", "guide", "event", "event_type", "link", "track", "scheduled_track", "collection"
 ]
-ContentTypeArg = Annotated[ContentType, Field(description="Type of content.")]
+ContentTypeArg = Annotated[ContentType, Field(description="Content type.")]
 StateArg = Annotated[
     Literal["not_started", "in_progress", "completed", "dropped", "exempted"], Field(description="State.")
 ]
@@ -75,10 +83,10 @@ EnrollmentStatusArg = Annotated[
     Literal["enrolled", "waitlisted", "checked_in", "no_show", "dropped", "cancelled"], Field(description="Status.")
 ]
 AttendanceArg = Annotated[Literal["in_person", "online"], Field(description="How they attend.")]
-ArchivedArg = Annotated[bool, Field(description="true: archived only; false: none archived.")]
-HiddenFilterArg = Annotated[bool, Field(description="true: hidden only; false: none hidden.")]
-ActiveFilterArg = Annotated[bool, Field(description="false: leavers only.")]
-OverdueArg = Annotated[bool, Field(description="true: late only.")]
+ArchivedArg = Annotated[bool, Field(description="true: only archived; false: none.")]
+HiddenFilterArg = Annotated[bool, Field(description="true: only hidden; false: none.")]
+ActiveFilterArg = Annotated[bool, Field(description="false: only leavers.")]
+OverdueArg = Annotated[bool, Field(description="true: only overdue.")]
 
 _EMAIL = re.compile(r"[^@\s<>\"',;:()\\]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)+")
 
@@ -133,14 +141,14 @@ def _until(value: object) -> str:
 
 EmailArg = Annotated[str, BeforeValidator(_email), Field(json_schema_extra={"format": "email"})]
 DayArg = Annotated[date, BeforeValidator(_day)]
-_MOMENT = Field(description="ISO 8601 date or time.")
+_MOMENT = Field(description="Date (whole day) or ISO time.")
 FromArg = Annotated[str, BeforeValidator(_from), _MOMENT]
 """A moment at or after which something happened: a date means its beginning, UTC."""
 UntilArg = Annotated[str, BeforeValidator(_until), _MOMENT]
 """A moment at or before which something happened: a date means its end, UTC."""
-ExpiryArg = Annotated[str, BeforeValidator(_until), Field(description="Expiry, ISO 8601 date or time.")]
+ExpiryArg = Annotated[str, BeforeValidator(_until), Field(description="Expiry: date (its end) or ISO time.")]
 """A moment at which something ends: a date means its end, UTC."""
-DueArg = Annotated[DayArg, Field(description="Due date, YYYY-MM-DD.")]
+DueArg = Annotated[DayArg, Field(description="Due date.")]
 
 
 def same_moment(one: str | None, other: str | None) -> bool:

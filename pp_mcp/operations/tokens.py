@@ -25,9 +25,9 @@ TokenNameArg = Annotated[
 
 @operation(toolset="tokens", title="Create an API token", effect=Effect.DESTROY, idempotent=False)
 async def create_api_token(call: Call, name: TokenNameArg, expires_at: ExpiryArg | None = None) -> Plan:
-    """Make a new API token with the rights of this server's own. Previews, then needs confirm_token. The secret goes to
-    a file on the server's machine that only its owner can read, never into the answer. Cannot be revoked here: that is
-    done in the PlusPlus dashboard."""
+    """Make a new API token (key, credentials for a script or integration) with the rights of this server's own.
+    Previews first. The secret goes to a file on the server's machine that only its owner can read, never into the
+    answer. Revoke it in the PlusPlus dashboard, not here."""
     body: dict[str, Any] = {"name": name}
     if expires_at is not None:
         body["expires_at"] = expires_at

@@ -118,34 +118,34 @@ ReasonArg = Annotated[
 ]
 
 
-@operation(toolset="assignments", title="Mark an assignment completed", effect=Effect.CHANGE)
+@operation(toolset="assignments", title="Mark a person's training done", effect=Effect.CHANGE)
 async def complete_assignment(call: Call, assignment: AssignmentArg) -> Plan:
-    """Mark one assignment completed (finished elsewhere, proof outside PlusPlus). Works on outstanding and exempted
-    ones. Completing a track does not complete its steps. If the person need not do it at all use exempt_assignment. For
-    many use bulk_update_assignments."""
+    """Mark one person's training as done (completed, tick it off): finished elsewhere, certificate or proof from
+    outside. Works on outstanding and exempted ones. A track's steps are not completed with it. If they need not do it
+    use exempt_assignment; for many bulk_update_assignments."""
     return _step(call, assignment, ACTIONS["complete"])
 
 
-@operation(toolset="assignments", title="Drop an assignment", effect=Effect.DESTROY)
+@operation(toolset="assignments", title="Unassign training from a person", effect=Effect.DESTROY)
 async def drop_assignment(call: Call, assignment: AssignmentArg, reason: ReasonArg | None = None) -> Plan:
-    """Take an assignment away from a person (unassign). Previews, then needs confirm_token: the API cannot un-drop;
-    only a new assignment, starting from zero, can follow. To excuse a person and keep the record use
+    """Unassign training: take it off one person's list (given by mistake, should not have it any more, cancel it).
+    Previews first: it cannot be un-dropped, only assigned again from zero. To excuse them and keep the record use
     exempt_assignment."""
     return _step(call, assignment, ACTIONS["drop"], body={"reason": reason} if reason else {})
 
 
-@operation(toolset="assignments", title="Exempt a person from an assignment", effect=Effect.CHANGE)
+@operation(toolset="assignments", title="Excuse a person from training", effect=Effect.CHANGE)
 async def exempt_assignment(call: Call, assignment: AssignmentArg) -> Plan:
-    """Excuse a person from an outstanding assignment: it stays on record as exempted and counts neither as done nor as
-    late. Undone by revert_exemption. To take it away altogether use drop_assignment; if it was done elsewhere
+    """Excuse a person from a course they do not have to do (waive it, exempt them): it stays on record as exempted,
+    neither done nor late. Undone by revert_exemption. To take it away use drop_assignment; if done elsewhere
     complete_assignment."""
     return _step(call, assignment, ACTIONS["exempt"])
 
 
-@operation(toolset="assignments", title="Reopen a completed assignment", effect=Effect.DESTROY)
+@operation(toolset="assignments", title="Reopen completed training", effect=Effect.DESTROY)
 async def revert_completion(call: Call, assignment: AssignmentArg) -> Plan:
-    """Set a completed assignment back to outstanding (completed by mistake). Previews, then needs confirm_token:
-    completion date and score may be lost, and the person has to do it again. For an exempted one use
+    """Reopen training marked done by mistake or too early, or to be repeated: undoes the completion, so it is
+    outstanding again. Previews first: completion date and score may be lost. For an exempted one use
     revert_exemption."""
     when = (assignment.completed_datetime or "")[:10]
     score = f", with a score of {assignment.score:g}" if assignment.score is not None else ""
@@ -153,10 +153,10 @@ async def revert_completion(call: Call, assignment: AssignmentArg) -> Plan:
     return _step(call, assignment, ACTIONS["revert_completion"], effects=[known])
 
 
-@operation(toolset="assignments", title="Take back an exemption", effect=Effect.CHANGE)
+@operation(toolset="assignments", title="Undo an exemption", effect=Effect.CHANGE)
 async def revert_exemption(call: Call, assignment: AssignmentArg) -> Plan:
-    """Take back an exemption: the assignment is outstanding again, and late if its due date has passed. Undone by
-    exempt_assignment. For a completed one use revert_completion."""
+    """Undo (withdraw) an exemption or waiver: the person is no longer excused and has to do the training after all;
+    late if its due date has passed. Undone by exempt_assignment. For a completed one use revert_completion."""
     return _step(call, assignment, ACTIONS["revert_exemption"])
 
 

@@ -15,10 +15,10 @@ from pp_mcp.operations.lists import list_page
 from pp_mcp.plan import Plan, call_of, create_plan, update_plan
 from pp_mcp.text import person, plural, quoted, word
 
-EmployeeIdArg = Annotated[str, Field(min_length=1, max_length=128, description="Exact id.")]
+EmployeeIdArg = Annotated[str, Field(min_length=1, max_length=128, description="Employee id.")]
 
 
-@operation(toolset="users", title="List people", effect=Effect.READ, csv="lists/users", record=User)
+@operation(toolset="users", title="Find people and accounts", effect=Effect.READ, csv="lists/users", record=User)
 async def list_users(
     call: Call,
     search: Annotated[params.SearchArg, Field(description="Part of a name or e-mail.")] | None = None,
@@ -32,9 +32,9 @@ async def list_users(
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
 ) -> ListAnswer[UserRow]:
-    """Find people (learners, employees, leavers): by name, e-mail, employee id, role, manager or group, a page of rows
-    at a time. For one known person use get_user; for a person's open work get_learner_summary. Names and e-mails are
-    what the tenant holds, sorted by the tenant."""
+    """Find people (employees, learners, leavers, admins, organizers) and their accounts: by name, e-mail, employee id,
+    role, group or manager (direct reports, who reports to whom), active or deactivated. For one known person use
+    get_user; for someone's open training get_learner_summary."""
     return await list_page(
         call,
         "list_users",
@@ -55,10 +55,10 @@ async def list_users(
     )
 
 
-@operation(toolset="users", title="Get one person", effect=Effect.READ)
+@operation(toolset="users", title="Look up one person's profile", effect=Effect.READ)
 async def get_user(call: Call, user: params.UserArg) -> ItemAnswer[UserRow]:
-    """Show one person's profile: role, manager, employee id, active or not, date joined. For several people use
-    list_users; for what the person has to learn use get_learner_summary."""
+    """Look up one person's profile: role, manager, e-mail, employee id, is the account active, date joined. For several
+    people use list_users; for what the person has to learn use get_learner_summary."""
     manager = f", reports to {person(user.manager.name, user.manager.email)}" if user.manager else ", no manager"
     state = "" if user.is_active is not False else ", inactive"
     return ItemAnswer[UserRow](
@@ -66,7 +66,7 @@ async def get_user(call: Call, user: params.UserArg) -> ItemAnswer[UserRow]:
     )
 
 
-@operation(toolset="users", title="Create a person", effect=Effect.ADD, idempotent=False)
+@operation(toolset="users", title="Create a person's account", effect=Effect.ADD, idempotent=False)
 async def create_user(
     call: Call,
     email: Annotated[params.EmailArg, Field(description="E-mail; cannot be changed later.")],
@@ -75,9 +75,9 @@ async def create_user(
     employee_id: EmployeeIdArg | None = None,
     manager: params.ManagerArg | None = None,
 ) -> Plan:
-    """Add a new person (a new hire) to the platform. An e-mail that exists already is refused and named; then use
-    update_user. People synced from an HR system are better created there: the sync may overwrite or duplicate them.
-    Cannot be undone: the API deactivates, never deletes. Needs an admin's token."""
+    """Set up an account for a new person (new hire, joiner, external). A taken e-mail is refused: use update_user. Add
+    people synced from HR there, or the sync may overwrite or duplicate them. Cannot be undone, only deactivated. Needs
+    an admin's token."""
     taken = await call.api.page("list_users", User, email=email, page_size=1)
     if taken.items:
         there = taken.items[0]
@@ -118,7 +118,7 @@ def _comparable(user: User) -> dict[str, Any]:
     }
 
 
-@operation(toolset="users", title="Change a person", effect=Effect.CHANGE, may_confirm=True)
+@operation(toolset="users", title="Change a person or account", effect=Effect.CHANGE, may_confirm=True)
 async def update_user(
     call: Call,
     user: params.UserArg,
@@ -128,9 +128,9 @@ async def update_user(
     manager: params.ManagerArg | Unset | None = UNSET,
     is_active: Annotated[bool, Field(description="false deactivates a leaver.")] | None = None,
 ) -> Plan:
-    """Change a person's name, role, employee id or manager, deactivate a leaver or reactivate; only given fields
-    change. A new role or deactivation is previewed and needs confirm_token. The e-mail cannot be changed. An HR sync
-    may undo edits overnight. Needs an admin's token."""
+    """Change a person's name, role (make them organizer or admin), employee (staff) number or manager (whom they report
+    to), or switch a leaver's account off (deactivate) or on again. Only given fields change; previews a new role or
+    deactivation. Not the e-mail. An HR sync may undo it. Needs an admin's token."""
     asked = params.asked_for(
         "employee_id",
         "manager",

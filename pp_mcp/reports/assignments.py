@@ -45,10 +45,10 @@ _BESIDE = {"user": "user_email", "manager": "manager_email", "content_item": "co
 """What a row has beside the name of a dimension's value."""
 
 
-@operation(toolset="reports", title="Report on assignments", effect=Effect.READ, csv="reports/assignments")
+@operation(toolset="reports", title="Report on training progress", effect=Effect.READ, csv="reports/assignments")
 async def report_assignments(
     call: Call,
-    group_by: Annotated[list[Dimension], Field(description="A row for each.", min_length=1, max_length=3)]
+    group_by: Annotated[list[Dimension], Field(description="One row for each.", min_length=1, max_length=3)]
     | None = None,
     user: UserArg | None = None,
     manager: ManagerArg | None = None,
@@ -63,9 +63,9 @@ async def report_assignments(
     created_lte: UntilArg | None = None,
     top: TopArg = 15,
 ) -> ReportAnswer:
-    """Count assignments over all pages: who is overdue by manager, completion rate of a course in a group, progress of
-    a team. Outstanding: not started or in progress. Overdue: outstanding past its due date. Completion rate: completed
-    ÷ (all - dropped - exempted). For single rows use list_assignments; for one person get_learner_summary."""
+    """Count training progress: completion (compliance) rate or percentage of a course, team or group, which managers
+    have most overdue, done and open by month. Overdue: outstanding (not started or in progress) past its due date.
+    Rate: completed ÷ (all - dropped - exempted). For single rows use list_assignments."""
     filters = {
         "content_type": content_type,
         "state": state,

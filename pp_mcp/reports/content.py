@@ -35,18 +35,18 @@ _HEADER = (
 )
 
 
-@operation(toolset="reports", title="Report on the catalogue", effect=Effect.READ, csv="reports/content")
+@operation(toolset="reports", title="Report on the catalogue's health", effect=Effect.READ, csv="reports/content")
 async def report_content(
     call: Call,
-    content_type: Annotated[list[ContentType], Field(description="Types.", min_length=1)] | None = None,
+    content_type: Annotated[list[ContentType], Field(description="Content types.", min_length=1)] | None = None,
     channel: ChannelArg | None = None,
-    group: Annotated[GroupArg, Field(description="With access: public_id, name or URL.")] | None = None,
-    stale_days: Annotated[int, Field(ge=1, le=3650, description="Days that make stale.")] = 365,
+    group: Annotated[GroupArg, Field(description="With access: name, id or URL.")] | None = None,
+    stale_days: Annotated[int, Field(ge=1, le=3650, description="How many days to look back.")] = 365,
     top: TopArg = 15,
 ) -> ReportAnswer:
-    """Check the health of the catalogue over all its pages: what was never assigned, what nobody finished in
-    stale_days, what is rated below 3, stale (not changed in stale_days), archived or hidden; findings are of items not
-    archived. To find single items use search_content; to take them out of use archive_content_items."""
+    """Check the health of the catalogue (library) before a clean-up: which courses nobody uses (never assigned, not
+    finished in stale_days), stale or outdated (not changed in stale_days), worst rated (below 3). Archived items are
+    only counted. To find single items use search_content."""
     catalogue = _Catalogue()
     filters = {"content_type": content_type, "channel": channel, "group": group.public_id if group else None}
     coverage = await read_all(call, "list_content_items", ContentItem, catalogue.take, catalogue.restart, filters)

@@ -32,13 +32,13 @@ async def report_enrollments(
     user: UserArg | None = None,
     created_gte: FromArg | None = None,
     created_lte: UntilArg | None = None,
-    group_by: Annotated[list[Dimension], Field(description="A row for each.", min_length=1, max_length=3)]
+    group_by: Annotated[list[Dimension], Field(description="One row for each.", min_length=1, max_length=3)]
     | None = None,
     top: TopArg = 15,
 ) -> ReportAnswer:
-    """Count enrollments over all pages: attendance, no-shows and waiting lists of events and workshops. No-show: not
-    checked in when self check-in closed. No-show rate: no-shows ÷ (checked in + no-shows). For single rows use
-    list_enrollments."""
+    """Count attendance (turnout) of events, workshops and classes: how many came, no-shows, waiting lists, by event or
+    person. No-show: not checked in when self check-in closed. No-show rate: no-shows ÷ (checked in + no-shows). For
+    single rows use list_enrollments."""
     dimensions = list(dict.fromkeys(group_by or (["user"] if event else ["event"])))
     attendance = _Attendance(dimensions)
     filters = {

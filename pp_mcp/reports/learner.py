@@ -34,10 +34,11 @@ class LearnerAnswer(Answer):
     coverage: CoverageAnswer
 
 
-@operation(toolset="reports", title="Summarise one person's learning", effect=Effect.READ)
+@operation(toolset="reports", title="Summarise one person's training", effect=Effect.READ)
 async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
-    """Show what is on one person's plate: profile, what is overdue, the next deadlines, what was finished in the last
-    30 days, and counts of everything. For all rows use list_assignments; for a team report_assignments."""
+    """Show what is on one person's plate (list) and where they stand: is everything done, what is still open or
+    overdue, next deadlines, what they completed in the last 30 days. For all rows use list_assignments; for a team
+    report_assignments."""
     rows: list[Assignment] = []
     coverage = await walk(
         call.api, "list_assignments", Assignment, rows.append, rows.clear, filters={"user": user.public_id}

@@ -72,7 +72,7 @@ async def test_longer_lists_are_refused(there: Desk, tool: str, given: str) -> N
     other: dict[str, Any] = (
         {"content_item": there.one(ITEM.replace("= 0", "> 0"))} if given == "users" else {"action": "exempt"}
     )
-    with pytest.raises(InvalidArgument, match=f"{given}: takes at most 1000 entries; split the list"):
+    with pytest.raises(InvalidArgument, match=rf"{given}: .*at most 1000"):
         await planned(there, tool, **{given: ["x"] * 1_001}, **other)
     assert there.network.paths == []
 
