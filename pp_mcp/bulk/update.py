@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pp_mcp.answers import Json, Named, ToolCall
 from pp_mcp.bulk.choose import Choice, Dates, Meant, read_listed
@@ -29,20 +28,26 @@ AssignmentsArg = Annotated[
 ]
 
 
-def _no_default(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
-
-
 class OwnDate(BaseModel):
     """One assignment and its own due date; without one, its due date is removed."""
 
     model_config = ConfigDict(extra="forbid")
 
     assignment: str
-    due_date: DayArg | SkipJsonSchema[None] = Field(default=None, json_schema_extra=_no_default)
+    due_date: DayArg | None = None
 
 
-DueDatesArg = Annotated[list[OwnDate], Field(description="Instead: each its own; no date removes it.", max_length=MOST)]
+_OWN_DATE: dict[str, Any] = {
+    "type": "object",
+    "properties": {"assignment": {"type": "string"}, "due_date": {"type": "string", "format": "date"}},
+    "required": ["assignment"],
+}
+"""Its schema, spelled out: a client's converter may know neither references nor null."""
+
+DueDatesArg = Annotated[
+    list[Annotated[OwnDate, WithJsonSchema(_OWN_DATE)]],
+    Field(description="Instead: each its own; no date removes it.", max_length=MOST),
+]
 
 
 @operation(toolset="bulk", title="Change many people's training at once", effect=Effect.DESTROY)

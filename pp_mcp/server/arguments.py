@@ -78,11 +78,13 @@ def _unpacked(properties: dict[str, dict[str, Any]], given: Values) -> Values:
     unpacked = dict(given)
     for name, value in given.items():
         is_list = properties.get(name, {}).get("type") == "array"
-        if is_list and isinstance(value, str):
+        if not is_list or not isinstance(value, str):
+            continue
+        if not value.lstrip().startswith("["):
             unpacked[name] = [value]
-            if value.lstrip().startswith("["):
-                with contextlib.suppress(ValueError, RecursionError):
-                    unpacked[name] = json.loads(value)
+            continue
+        with contextlib.suppress(ValueError, RecursionError):
+            unpacked[name] = json.loads(value)
     return unpacked
 
 

@@ -143,7 +143,7 @@ def many(action: str, where: str) -> Draw:
             return None
         drawn: Json = {"action": action, "assignments": some(draws, found, 8)}
         if action == "set_due_date":
-            drawn["due_date"] = draws.choice([None, due(draws)])
+            drawn |= draws.choice([{"clear": ["due_date"]}, {"due_date": due(draws)}])
         return drawn
 
     return draw
@@ -176,7 +176,7 @@ MOVES: tuple[Move, ...] = (
         Move("bulk_update_assignments", many(action, where), name=f"bulk_update_assignments {action}")
         for action, where in (
             ("set_due_date", f"{OUTSTANDING} AND content_item_id NOT IN (SELECT event_id FROM enrollments)"),
-            ("complete", "state <> 'exempted'"),
+            ("complete", f"state <> 'exempted' OR {ALONE}"),
             ("exempt", "1"),
             ("revert_exemption", f"state = 'exempted' AND {ALONE} OR state = 'completed' AND id % 5 = 0"),
         )

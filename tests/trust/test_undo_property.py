@@ -43,7 +43,10 @@ async def make(world: World, move: Move, seed: int) -> str:
         assert len(answer["undo_note"]) > 20
         return "for good"
     undo = answer["undo"]
-    back = await world.do(undo["tool"], **undo["arguments"])
+    *first, last = undo if isinstance(undo, list) else [undo]
+    for call in first:
+        await world.do(call["tool"], **call["arguments"])
+    back = await world.do(last["tool"], **last["arguments"])
     assert back["status"] == "done", back
     left = world.snapshot()
     if move.leaves == "dropped":
