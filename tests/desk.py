@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 from pydantic import SecretStr
-from stage import NoWaiting
+from stage import Clock as NoWaiting
 
 from pp_mcp.api import Client
 from pp_mcp.declare import Call
