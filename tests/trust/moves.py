@@ -170,6 +170,7 @@ MOVES: tuple[Move, ...] = (
     Move("bulk_assign_content", assign_many, "dropped"),
     Move("update_assignment", dates),
     Move("complete_assignment", step(OUTSTANDING)),
+    Move("complete_assignment", step(f"state = 'exempted' AND {ALONE}"), name="complete_assignment exempted"),
     Move("exempt_assignment", step(OUTSTANDING)),
     Move("revert_exemption", step(f"state = 'exempted' AND {ALONE}")),
     *(
@@ -189,7 +190,6 @@ MOVES: tuple[Move, ...] = (
     Move("create_group", lambda _, draws: {"name": f"G{draws.randint(0, 10**9)}"}, "all"),
     Move("drop_assignment", step(f"state IN ('not_started', 'in_progress', 'exempted') AND {LOOSE}"), "all"),
     Move("revert_completion", step(f"state = 'completed' AND {ALONE}"), "all"),
-    Move("complete_assignment", step(f"state = 'exempted' AND {LOOSE}"), "all", "complete_assignment exempted"),
     Move("bulk_update_assignments", many("drop", "1"), "all", "bulk_update_assignments drop"),
     Move(
         "bulk_update_assignments",
