@@ -203,9 +203,7 @@ _REFUSED = frozenset({400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429})
 
 def may_have_happened(error: PlusPlusError) -> bool:
     """Whether the write that failed with this error may have taken effect."""
-    if isinstance(error, AnswerLost):
-        return error.is_write
-    return isinstance(error, ApiError) and error.method != "GET" and error.status not in _REFUSED
+    return isinstance(error, ApiError | AnswerLost) and error.method != "GET" and error.status not in _REFUSED
 
 
 def _status(error: PlusPlusError) -> int:
