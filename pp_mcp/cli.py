@@ -17,6 +17,7 @@ import click
 from pp_mcp import __version__
 from pp_mcp.audit import read_lines, shown, verify
 from pp_mcp.config import Settings, SettingsError, load, variable
+from pp_mcp.logs import log_to_stderr
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -76,10 +77,13 @@ tenant_options = _options(
 @click.option("--transport", type=click.Choice(["stdio", "http"]), default="stdio", show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind to, with --transport http.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8_000, show_default=True, help="Port, likewise.")
+@click.option(
+    "--strict", is_flag=True, help="Exit with 2 if a required setting is missing, instead of saying so later."
+)
 @click.option("--demo", is_flag=True, help="Serve a demo tenant; no account needed.")
 @tenant_options
 @setting_flags
-def serve(transport: str, host: str, port: int, demo: bool, **options: Any) -> None:
+def serve(transport: str, host: str, port: int, strict: bool, demo: bool, **options: Any) -> None:
     """Serve MCP on stdio or HTTP. Settings come from the environment (PP_…); flags override them."""
     flags = {name: options.pop(name) for name in (*_FLAGS, "read_only")}
     if demo and (flags["base_url"] or flags["tenant"]):
@@ -89,7 +93,7 @@ def serve(transport: str, host: str, port: int, demo: bool, **options: Any) -> N
     from pp_mcp.errors import Refused
     from pp_mcp.server.http import serve_http, serve_stdio
 
-    settings = _settings(flags, demo=demo)
+    settings = _settings(flags, demo=demo, strict=strict)
     with _tenant(**options) if demo else nullcontext() as tenant:
         try:
             server = _server(settings, tenant)
@@ -113,7 +117,7 @@ def demo(api: bool, port: int, **options: Any) -> None:
         if api:
             from pp_mcp.demo.serve import run
 
-            _log_to_stderr("INFO")
+            log_to_stderr("INFO")
             click.echo(f"PP_BASE_URL=http://127.0.0.1:{port}/public_api/v2 PP_API_TOKEN={tenant.token}", err=True)
             run(tenant, "127.0.0.1", port)
         else:
@@ -177,20 +181,20 @@ def audit_show(file: Path, tool: str | None, since: str | None, user: str | None
         if line.record is None:
             click.echo(f"line {line.number}: cannot be read")
         elif line.matches(tool, since, user):
-            click.echo(json.dumps(line.record, ensure_ascii=False) if as_json else shown(line.record))
+            click.echo(json.dumps(line.record) if as_json else shown(line.record))
 
 
-def _settings(flags: dict[str, Any], *, demo: bool) -> Settings:
+def _settings(flags: dict[str, Any], *, demo: bool, strict: bool = True) -> Settings:
     from pp_mcp.inventory import unavailable
 
     try:
-        settings = load(flags, demo=demo)
+        settings = load(flags, demo=demo, strict=strict)
         if mistakes := unavailable(settings.toolsets, settings.tools):
             raise SettingsError(mistakes)
     except SettingsError as error:
         _stop(f"Fix these settings first:\n{error}")
-    _log_to_stderr(settings.log_level)
-    for warning in settings.warnings:
+    log_to_stderr(settings.log_level)
+    for warning in [*settings.warnings, *settings.missing]:
         log.warning(warning)
     return settings
 
@@ -222,13 +226,6 @@ def _server(settings: Settings, tenant: Tenant | None) -> PlusPlusServer:
     except ValueError as error:
         _stop(f"PP_ROUTES: {error}")
     return build_server(settings, routes=routes)
-
-
-def _log_to_stderr(level: str) -> None:
-    """Never to stdout, which on stdio belongs to the protocol."""
-    logging.basicConfig(
-        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
 
 
 def _stop(message: str) -> NoReturn:

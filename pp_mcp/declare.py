@@ -175,13 +175,15 @@ class Call:
     api: Api
     today: date
     """The day that "overdue" and "due" are measured against: UTC's, unless PP_TIMEZONE says otherwise."""
-    secrets_dir: Path = field(default_factory=Path.cwd)
-    """Where a new API token's secret is written, in a file only its owner can read."""
+    secrets_dir: Path | None = None
+    """Where a new API token's secret is written, in a file only its owner can read; None: the user's state folder."""
     progress: Callable[[float, float | None, str], Awaitable[None]] | None = None
     kept: Any = None
     """What the preview read of the items (`Plan.kept`); where it is given, the operation plans without reading."""
     stopping: anyio.Event = field(default_factory=anyio.Event, compare=False)
     """Is set when the server stops: a run begins nothing more."""
+    memo: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+    """What was read once and may be wanted again within the call, such as for the next page."""
     _stages: _Stages = field(default_factory=_Stages, repr=False, compare=False)
 
     async def report(self, done: float, total: float, message: str) -> None:
@@ -211,13 +213,14 @@ class Operation:
     answer: type[Answer]
     csv: str | None
     record: type[BaseModel] | None
+    columns: str
 
     @property
     def annotations(self) -> ToolAnnotations:
         """All four hints, set from the declared effect."""
         return ToolAnnotations(
             read_only_hint=self.effect is Effect.READ,
-            destructive_hint=self.effect is Effect.DESTROY or self.may_confirm,
+            destructive_hint=self.effect is Effect.DESTROY or (self.effect is Effect.CHANGE and self.may_confirm),
             idempotent_hint=self.idempotent,
             open_world_hint=True,
         )
@@ -248,12 +251,13 @@ def operation(
     idempotent: bool = True,
     csv: str | None = None,
     record: type[BaseModel] | None = None,
+    columns: str = "",
 ) -> Callable[[OperationFunction], Operation]:
     """Declares an operation.
 
     `may_confirm`: a changing tool of which some calls must be confirmed (its plan says which). `idempotent` is false
     where the same call made twice does more than once. `csv`: the path of the resource that has all rows of the answer,
-    such as "lists/users"; of a list, `record` is what the API sends for a row.
+    such as "lists/users"; `record` is what the API sends for a row of a list, `columns` says what a report's are.
 
     Raises:
         TypeError: the effect and what the function returns do not fit: reads answer, every write returns a plan.
@@ -275,7 +279,7 @@ def operation(
             if default is UNSET:
                 default = Field(default_factory=lambda: UNSET)
             fields[parameter.name] = (wire, default)
-        if effect is Effect.DESTROY or may_confirm:
+        if effect is not Effect.READ:
             fields[CONFIRM_TOKEN] = (Annotated[str | None, _TOKEN_FIELD], None)
         return Operation(
             name=name,
@@ -291,6 +295,7 @@ def operation(
             answer=answer,
             csv=csv,
             record=record,
+            columns=columns,
         )
 
     return declare

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from pp_mcp.answers import Answer, ItemAnswer, ManyAnswer, Row, WriteAnswer
 from pp_mcp.declare import UNSET, Call, Effect, Unset, lean_input, lean_output, operation
+from pp_mcp.inventory import BY_NAME
 from pp_mcp.operations.params import DayArg, EmailArg, GroupArg, MembersArg, UserArg
 from pp_mcp.plan import ManyPlan, Plan
 
@@ -54,13 +55,14 @@ def test_what_a_plan_is_answered_with() -> None:
     assert operation(toolset="users", title="T", effect=Effect.DESTROY)(_write_many).answer is ManyAnswer
 
 
-def test_who_must_confirm_has_an_argument_for_it() -> None:
+def test_every_write_can_be_confirmed() -> None:
     def declared(effect: Effect, may_confirm: bool = False) -> Any:
         return operation(toolset="users", title="T", effect=effect, may_confirm=may_confirm)(_write)
 
     assert "confirm_token" in declared(Effect.DESTROY).input_schema["properties"]
     assert "confirm_token" in declared(Effect.CHANGE, True).input_schema["properties"]
-    assert "confirm_token" not in declared(Effect.CHANGE).input_schema["properties"]
+    assert "confirm_token" in declared(Effect.CHANGE).input_schema["properties"]
+    assert "confirm_token" not in BY_NAME["get_user"].input_schema["properties"]
     assert declared(Effect.DESTROY).may_confirm
 
 
@@ -127,7 +129,7 @@ def test_schemas_are_made_once() -> None:
 def test_a_lean_schema_of_an_answer() -> None:
     schema = lean_output(WriteAnswer)
     assert schema["required"] == ["summary", "status"]
-    assert {"type": "null"} in schema["properties"]["undo"]["anyOf"]
+    assert [arm["type"] for arm in schema["properties"]["undo"]["anyOf"]] == ["object", "array", "null"]
     assert schema["properties"]["undo_note"] == {"type": "string"}
     assert schema["properties"]["target"]["properties"]["public_id"] == {"type": "string"}
     assert "$defs" not in schema

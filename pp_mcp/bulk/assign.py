@@ -13,8 +13,8 @@ from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, Undo, carry_out, cost, told, 
 from pp_mcp.declare import Call, Effect, Reference, operation
 from pp_mcp.errors import InvalidArgument, OutOfTime
 from pp_mcp.models import Assignment, ContentItem, Group, User
+from pp_mcp.operations import params
 from pp_mcp.operations.assignments import OUTSTANDING, was_there
-from pp_mcp.operations.params import DueArg, ExpiryArg, GroupArg, ManagerArg, SomeItemsArg, same_moment
 from pp_mcp.plan import Done, ManyPlan, Rest
 from pp_mcp.reports.reading import People, Selection, read_assignments
 from pp_mcp.text import listed, person, plural, quoted, word
@@ -66,12 +66,12 @@ UsersArg = Annotated[list[User], Reference("user"), Field(description="E-mails, 
 @operation(toolset="bulk", title="Assign training to many people", effect=Effect.DESTROY)
 async def bulk_assign_content(
     call: Call,
-    content_item: SomeItemsArg,
+    content_item: params.SomeItemsArg,
     users: UsersArg | None = None,
-    group: GroupArg | None = None,
-    manager: ManagerArg | None = None,
-    due_date: DueArg | None = None,
-    expires_at: ExpiryArg | None = None,
+    group: params.GroupArg | None = None,
+    manager: params.ManagerArg | None = None,
+    due_date: params.DueArg | None = None,
+    expires_at: params.ExpiryArg | None = None,
     reassign: Annotated[bool, Field(description="true: also who completed, dropped or was exempted.")] = False,
 ) -> ManyPlan:
     """Assign (roll out) a course or other training to many people who all must take it: the members of a group, team or
@@ -122,7 +122,7 @@ async def bulk_assign_content(
             if known or was_there(written):
                 return False
             created[made.public_id] = share
-            missed.update(name for name, value in dates.items() if not same_moment(getattr(made, name), value))
+            missed.update(name for name, value in dates.items() if not params.same_moment(getattr(made, name), value))
             return True
 
         run = await carry_out(call, fresh, lambda one: _label(one, len(items)), write)
@@ -295,7 +295,7 @@ async def _had(call: Call, item: ContentItem, people: list[User]) -> Had:
         if one.user.public_id in wanted:
             had.setdefault(one.user.public_id, {})[one.public_id] = (one.state, one.due_date)
 
-    read = await read_assignments(call, Selection(content_item=item), take, had.clear, people=wanted)
+    read = await read_assignments(call, Selection(content_item=[item]), take, had.clear, people=wanted)
     if not read.coverage.complete:
         raise OutOfTime(
             f"Who has it already could not be read in full ({read.coverage.reason}). Nothing was changed. Split the "

@@ -5,26 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 
-from pp_mcp.answers import Json
 from pp_mcp.bulk.run import MOST, NAMED, too_many
 from pp_mcp.declare import Call
 from pp_mcp.errors import InvalidArgument, NotFound, OutOfTime
-from pp_mcp.models import Assignment, ContentItem, User
+from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING, label_of
 from pp_mcp.operations.transitions import Action
-from pp_mcp.reports.reading import (
-    FEW,
-    People,
-    Selection,
-    fewer_by_pages,
-    one_by_one,
-    people_of,
-    read_all,
-    read_assignments,
-)
-from pp_mcp.text import listed, plural, quoted, word
+from pp_mcp.reports.reading import FEW, Selection, fewer_by_pages, one_by_one, read_all, read_assignments
+from pp_mcp.text import listed, word
 
 Dates = Callable[[str], str | None]
 """Each assignment's wanted due date, by its id."""
@@ -67,20 +56,6 @@ class Choice:
         if len(names) < NAMED:
             names.append(label_of(assignment))
 
-    def like(self) -> Choice:
-        """An empty one for the same action."""
-        return Choice(self._action, self._dates)
-
-    def add(self, other: Choice) -> None:
-        """Takes what `other` sorted by the same action."""
-        self.total += other.total
-        self.possible += other.possible
-        self.already += other.already
-        self._ready = (self._ready + other._ready)[:MOST]
-        self._cannot += other._cannot
-        for why, names in other._names.items():
-            self._names[why] = (self._names.get(why, []) + names)[:NAMED]
-
     def is_so(self, assignment: Assignment) -> bool:
         """Whether the assignment is already as the action would leave it."""
         if self._dates is None:
@@ -120,79 +95,28 @@ class Choice:
         more = (self.already if count is None else count) - len(names)
         return f"{', '.join(names)} and {more:,} more" if more else listed(names, NAMED)
 
-    def nothing(self, meant: Meant) -> str:
+    def nothing(self, selection: Selection) -> str:
         """Why there is nothing to do."""
         if not self.total:
-            return f"No{' overdue' if meant.is_overdue else ''} assignments{meant.words}."
+            return f"No{' overdue' if selection.filters.get('is_overdue') else ''} assignments{selection.words}."
         parts = [f"{self.already:,} {self._action.already}"] if self.already else []
         parts += [f"not possible for {count:,} ({why})" for why, count in self._cannot.most_common(5)]
-        return f"Nothing to do for {meant.counted(self.total)}: {listed(parts, 6)}."
+        return f"Nothing to do for {selection.counted(self.total)}: {listed(parts, 6)}."
 
 
-@dataclass(frozen=True)
-class Meant:
-    """The assignments that filters leave. `rest` holds the group, the manager and the filters the API takes."""
+async def read_selected(call: Call, selection: Selection, choice: Choice) -> None:
+    """Sorts all assignments of the selection into `choice`.
 
-    users: list[User]
-    items: list[ContentItem]
-    rest: Selection
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing narrows it: it is the whole tenant."""
-        return not self.users and not self.items and self.rest.is_empty
-
-    @property
-    def is_overdue(self) -> bool:
-        return self.rest.filters.get("is_overdue") is True
-
-    @property
-    def words(self) -> str:
-        """What follows the noun: ` of “Security 101” for “Jane Doe” in the group “Platform”`."""
-        parts = [(" of ", self.items), (" for ", self.users)]
-        return "".join(f"{of}{listed([quoted(one.name) for one in all_], 3)}" for of, all_ in parts if all_) + (
-            self.rest.words
+    Raises:
+        OutOfTime: not all of them could be read.
+    """
+    read = await read_assignments(call, selection, choice.take, choice.restart)
+    if not read.coverage.complete:
+        raise OutOfTime(
+            f"Not all of them could be read ({read.coverage.reason}). Nothing was changed. Split them: narrow by user, "
+            "group, manager, content_item or state.",
+            seconds=0,
         )
-
-    def counted(self, count: int) -> str:
-        """`57 overdue assignments of “Security 101”`."""
-        return f"{plural(count, 'overdue assignment' if self.is_overdue else 'assignment')}{self.words}"
-
-    @property
-    def shown_by(self) -> Json:
-        """The filters of a list that shows how far a run without an answer came, as near as a list can."""
-        one = {name: things[0].public_id for name, things in self._named.items() if len(things) == 1}
-        return {**one, **{name: value for name, value in self.rest.filters.items() if value is not None}}
-
-    @property
-    def _named(self) -> dict[str, list[User] | list[ContentItem]]:
-        return {"user": self.users, "content_item": self.items}
-
-    async def read(self, call: Call, choice: Choice) -> None:
-        """Sorts all of them into `choice`.
-
-        Raises:
-            OutOfTime: not all of them could be read.
-        """
-        people = await people_of(call, self.rest)
-        user = self.users[0] if people is None and len(self.users) == 1 else None
-        if self.users and user is None:
-            named = People.of(self.users)
-            if people is not None:
-                named.coverage = people.coverage
-                named.profiles = {one: who for one, who in named.profiles.items() if one in people}
-            people = named
-        for item in self.items or [None]:
-            found = choice.like()
-            selection = replace(self.rest, user=user, content_item=item)
-            read = await read_assignments(call, selection, found.take, found.restart, people=people)
-            if not read.coverage.complete:
-                raise OutOfTime(
-                    f"Not all of them could be read ({read.coverage.reason}). Nothing was changed. Split them: narrow "
-                    "by user, group, manager, content_item or state.",
-                    seconds=0,
-                )
-            choice.add(found)
 
 
 async def read_listed(call: Call, ids: list[str]) -> list[Assignment]:

@@ -25,6 +25,7 @@ from pp_mcp.errors import (
     OutOfTime,
     PlusPlusError,
     RateLimited,
+    ServerFailure,
     Unauthenticated,
 )
 from pp_mcp.plan import Done, Rest
@@ -188,22 +189,13 @@ class _Run(Run[ItemT]):
     def _count_failure(self, error: PlusPlusError) -> None:
         if isinstance(error, ChangedMeanwhile):
             return
-        failed = isinstance(error, NotReached | AnswerLost) or may_have_happened(error) or _status(error) >= 500
+        failed = isinstance(error, NotReached | AnswerLost) or error.may_have_happened or _status(error) >= 500
         self._failures = self._failures + 1 if failed else 0
         self._refusals += isinstance(error, Forbidden)
         if self._failures >= FAILURES_IN_A_ROW:
             self.stop(f"PlusPlus failed {FAILURES_IN_A_ROW} times in a row")
         if self._refusals >= REFUSALS_IN_A_ROW:
             self.stop(f"PlusPlus refused the rights {REFUSALS_IN_A_ROW} times in a row (HTTP 403)")
-
-
-_REFUSED = frozenset({400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429})
-"""Statuses by which the API clearly refuses a write."""
-
-
-def may_have_happened(error: PlusPlusError) -> bool:
-    """Whether the write that failed with this error may have taken effect."""
-    return isinstance(error, ApiError | AnswerLost) and error.method != "GET" and error.status not in _REFUSED
 
 
 def _status(error: PlusPlusError) -> int:
@@ -224,15 +216,16 @@ def _stops(error: PlusPlusError) -> str | None:
 
 
 def _outcome(error: PlusPlusError) -> tuple[OutcomeStatus, str]:
-    if isinstance(error, ChangedMeanwhile):
-        return "skipped", error.message
-    if isinstance(error, AnswerLost):
-        reason = f"no readable answer came ({error.detail})"
-    elif _status(error) >= 500:
-        reason = f"PlusPlus failed (HTTP {_status(error)})"
-    else:
-        reason = error.message
-    return "unknown" if may_have_happened(error) else "failed", reason
+    status: OutcomeStatus = "unknown" if error.may_have_happened else "failed"
+    match error:
+        case ChangedMeanwhile():
+            return "skipped", error.message
+        case AnswerLost():
+            return status, f"no readable answer came ({error.detail})"
+        case ServerFailure():
+            return status, f"PlusPlus failed (HTTP {error.status})"
+        case _:
+            return status, error.message
 
 
 def too_many(count: int, how: str) -> InvalidArgument:

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pp_mcp.answers import Json, Named, ToolCall
-from pp_mcp.bulk.choose import Choice, Dates, Meant, read_listed
+from pp_mcp.bulk.choose import Choice, Dates, read_listed, read_selected
 from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, ChangedMeanwhile, Undo, carry_out, cost, told
 from pp_mcp.declare import Call, Effect, Reference, operation
 from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError
 from pp_mcp.models import Assignment
+from pp_mcp.operations import params
 from pp_mcp.operations.assignments import OUTSTANDING, label_of
-from pp_mcp.operations.params import DayArg, GroupArg, ManagerArg, OverdueArg, SomeItemsArg, SomeUsersArg, StateArg
 from pp_mcp.operations.transitions import ACTIONS, Action, ActionName, ReasonArg
 from pp_mcp.plan import Done, ManyPlan, Rest
 from pp_mcp.reports.counting import is_late
@@ -34,7 +34,7 @@ class OwnDate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     assignment: str
-    due_date: DayArg | None = None
+    due_date: params.DayArg | None = None
 
 
 _OWN_DATE: dict[str, Any] = {
@@ -55,23 +55,25 @@ async def bulk_update_assignments(
     call: Call,
     action: Annotated[ActionName, Field(description="What to do with each.")],
     assignments: AssignmentsArg | None = None,
-    user: SomeUsersArg | None = None,
-    group: GroupArg | None = None,
-    manager: ManagerArg | None = None,
-    content_item: SomeItemsArg | None = None,
-    state: StateArg | None = None,
-    is_overdue: OverdueArg | None = None,
-    due_date: Annotated[DayArg, Field(description="For set_due_date.")] | None = None,
+    user: params.SomeUsersArg | None = None,
+    group: params.GroupArg | None = None,
+    manager: params.ManagerArg | None = None,
+    content_item: params.SomeItemsArg | None = None,
+    state: params.StateArg | None = None,
+    is_overdue: params.OverdueArg | None = None,
+    due_date: Annotated[params.DayArg, Field(description="For set_due_date.")] | None = None,
     due_dates: DueDatesArg | None = None,
-    clear: Annotated[list[Literal["due_date"]], Field(description="Fields to empty.", min_length=1, max_length=1)]
+    clear: Annotated[
+        list[Literal["due_date"]], Field(description="For set_due_date: removes it.", min_length=1, max_length=1)
+    ]
     | None = None,
     reason: ReasonArg | None = None,
 ) -> ManyPlan:
     """Change many people's assignments at once: extend deadlines, mark done (complete), waive (exempt), unassign (drop)
     training, or undo that, for everybody in a whole team or group, all who are late, a course, or a list. Skips those
     it does not fit. Previews how many and whose. For one use update_assignment and its siblings."""
-    rest = Selection(None, manager, group, None, {"state": state, "is_overdue": is_overdue})
-    meant = Meant(user or [], content_item or [], rest)
+    filters = {"state": state, "is_overdue": is_overdue}
+    selection = Selection(user, manager, group, content_item, filters)
     deed = ACTIONS[action]
     if reason is not None and action != "drop":
         raise InvalidArgument("reason goes with action=drop.", field_errors={"reason": ["not for this action"]})
@@ -80,7 +82,7 @@ async def bulk_update_assignments(
         choice = call.kept
     else:
         choice = Choice(deed, dates)
-        await _choose(call, assignments, due_dates, meant, choice)
+        await _choose(call, assignments, due_dates, selection, choice)
     ready = choice.ready
     wanted = [dates(one.public_id) for one in ready] if dates else []
     verb, did, to = deed.verb, deed.did, ""
@@ -114,7 +116,7 @@ async def bulk_update_assignments(
             so=deed.already,
             undo=_undo(action, changed),
             changes=_changes(deed, changed, dates),
-            target=Named(kind="assignments", name=f"{count}{meant.words}"),
+            target=Named(kind="assignments", name=f"{count}{selection.words}"),
             rest=left(run.left) if run.left else None,
         )
 
@@ -136,8 +138,8 @@ async def bulk_update_assignments(
         )
 
     return ManyPlan(
-        target=Named(kind="assignments", name=f"{plural(len(ready), 'assignment')}{meant.words}"),
-        summary=f"{verb} {meant.counted(len(ready))}{to}.",
+        target=Named(kind="assignments", name=f"{plural(len(ready), 'assignment')}{selection.words}"),
+        summary=f"{verb} {selection.counted(len(ready))}{to}.",
         apply=apply,
         state=[[one.public_id, one.state, one.due_date] for one in ready],
         effects=[
@@ -154,13 +156,17 @@ async def bulk_update_assignments(
         ],
         affected_total=len(ready),
         kept=choice,
-        unchanged=None if ready else choice.nothing(meant),
-        check=ToolCall(tool="list_assignments", arguments=meant.shown_by),
+        unchanged=None if ready else choice.nothing(selection),
+        check=ToolCall(tool="list_assignments", arguments=_shown_by(selection)),
     )
 
 
 async def _choose(
-    call: Call, assignments: list[Assignment] | None, due_dates: list[OwnDate] | None, meant: Meant, choice: Choice
+    call: Call,
+    assignments: list[Assignment] | None,
+    due_dates: list[OwnDate] | None,
+    selection: Selection,
+    choice: Choice,
 ) -> None:
     """Sorts the assignments that the call names in one of three ways.
 
@@ -168,7 +174,7 @@ async def _choose(
         InvalidArgument: in none, or in more than one; or some ids do not exist.
         OutOfTime: not all of them could be read.
     """
-    given = [assignments is not None, due_dates is not None, not meant.is_empty]
+    given = [assignments is not None, due_dates is not None, not selection.is_empty]
     if sum(given) != 1 or assignments == [] or due_dates == []:
         raise InvalidArgument(
             "Say which, in one way: assignments (at least one), or at least one of user, group, manager, content_item, "
@@ -181,7 +187,7 @@ async def _choose(
         for one in {one.public_id: one for one in assignments}.values():
             choice.take(one)
     else:
-        await meant.read(call, choice)
+        await read_selected(call, selection, choice)
 
 
 def _dates(
@@ -272,6 +278,16 @@ def _changes(deed: Action, changed: list[Assignment], dates: Dates | None) -> di
         return {"state": [listed(sorted({before or "" for _, before, _ in moves})), moves[0][2]]} if moves else {}
     pair = [span(before for _, before, _ in moves), span(after for _, _, after in moves)]
     return {"due_date": ["" if one == "none" else one for one in pair]}
+
+
+def _shown_by(selection: Selection) -> Json:
+    """The filters of a list that shows how far a run without an answer came, as near as a list can."""
+    one = {
+        name: things[0].public_id
+        for name, things in (("user", selection.user), ("content_item", selection.content_item))
+        if things and len(things) == 1
+    }
+    return {**one, **{name: value for name, value in selection.filters.items() if value is not None}}
 
 
 class NotTaken(PlusPlusError):

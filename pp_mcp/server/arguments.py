@@ -12,14 +12,15 @@ from pydantic_core import ErrorDetails
 
 from pp_mcp.answers import Named
 from pp_mcp.api import Api
-from pp_mcp.declare import CONFIRM_TOKEN, Operation
+from pp_mcp.declare import CONFIRM_TOKEN, Effect, Operation
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.server.references import Lookup, find, find_all, understand
 from pp_mcp.text import listed, nearest, plural, quoted, word
 
 Values = dict[str, Any]
-Resolved = dict[str, Named]
-"""What each name, e-mail or URL was taken to mean; an argument given as an id is not among them."""
+Resolved = dict[str, Any]
+"""What each name, e-mail or URL was taken to mean; an argument given as an id is not among them. Of a list, where one
+entry was given, what that means, else a list; only of those that read, for a plan names its people itself."""
 
 
 async def prepare(operation: Operation, given: Values, api: Api) -> tuple[Values, Resolved]:
@@ -64,12 +65,16 @@ async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple
         if isinstance(texts, list):  # pyright: ignore[reportUnnecessaryIsInstance] - an argument left out may be UNSET
             lookups[name] = [understand(name, reference.kind, text) for text in texts]
     for name, wanted in lookups.items():
-        if isinstance(values[name], list):
-            values[name] = await find_all(api, wanted)
-            continue
-        thing = values[name] = await find(api, wanted[0])
-        if not wanted[0].is_plain_id:
-            resolved[name] = Named(kind=wanted[0].kind, public_id=thing.public_id, name=thing.name)
+        is_list = isinstance(values[name], list)
+        things = await find_all(api, wanted) if is_list else [await find(api, wanted[0])]
+        values[name] = things if is_list else things[0]
+        named = [
+            Named(kind=one.kind, public_id=thing.public_id, name=thing.name)
+            for one, thing in zip(wanted, things, strict=True)
+            if not one.is_plain_id
+        ]
+        if named and (operation.effect is Effect.READ or not is_list):
+            resolved[name] = named[0] if len(wanted) == 1 else named
     return values, resolved
 
 
@@ -78,13 +83,11 @@ def _unpacked(properties: dict[str, dict[str, Any]], given: Values) -> Values:
     unpacked = dict(given)
     for name, value in given.items():
         is_list = properties.get(name, {}).get("type") == "array"
-        if not is_list or not isinstance(value, str):
-            continue
-        if not value.lstrip().startswith("["):
+        if is_list and isinstance(value, str):
             unpacked[name] = [value]
-            continue
-        with contextlib.suppress(ValueError, RecursionError):
-            unpacked[name] = json.loads(value)
+            if value.lstrip().startswith("["):
+                with contextlib.suppress(ValueError, RecursionError):
+                    unpacked[name] = json.loads(value)
     return unpacked
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pp_mcp.plan import Plan
 
-Policy = Literal["token", "elicit", "block", "allow"]
+Policy = Literal["token", "elicit", "person", "block", "allow"]
 
 LIFETIME = 600
 """Seconds a confirm token is good for."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import sys
+from ipaddress import ip_address
 from types import FrameType
 
 import anyio
 import uvicorn
+from mcp.server.stdio import stdio_server
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,6 +22,7 @@ from pp_mcp import __version__
 from pp_mcp.config import is_this_computer
 from pp_mcp.errors import Refused
 from pp_mcp.server.app import PlusPlusServer
+from pp_mcp.server.connections import BoundedProtocol
 
 log = logging.getLogger("pp_mcp.server")
 
@@ -48,7 +53,24 @@ def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
     async def health(_: Request) -> Response:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
         return JSONResponse({"status": "ok", "version": __version__})
 
-    return server.streamable_http_app(streamable_http_path=PATH, host=host)
+    app = server.streamable_http_app(streamable_http_path=PATH, transport_security=_security(host))
+    app.router.redirect_slashes = False
+    return app
+
+
+def _security(host: str) -> TransportSecuritySettings:
+    """Requests must name this computer as their Host, and as their Origin if they have one (DNS rebinding)."""
+    names = {"127.0.0.1", "localhost", "[::1]", _in_url(host)}
+    with contextlib.suppress(ValueError):
+        names.add(_in_url(ip_address(host).compressed))
+    return TransportSecuritySettings(
+        allowed_hosts=[f"{name}{port}" for name in sorted(names) for port in ("", ":*")],
+        allowed_origins=[f"http://{name}{port}" for name in sorted(names) for port in ("", ":*")],
+    )
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
@@ -59,11 +81,14 @@ def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
         port=port,
         log_config=None,
         access_log=False,
+        http=BoundedProtocol,
+        ws="none",
+        limit_concurrency=server.settings_used.max_connections,
         timeout_graceful_shutdown=int(GRACE),
     )
     # uvicorn raises the signal that stopped it again once it is done; by then nothing is left to do.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    log.info("Serving MCP at http://%s:%d%s", f"[{host}]" if ":" in host else host, port, PATH)
+    log.info("Serving MCP at http://%s:%d%s", _in_url(host), port, PATH)
     _Server(config, server).run()
 
 
@@ -89,7 +114,8 @@ async def _stdio(server: PlusPlusServer) -> None:
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":
             group.start_soon(_stop_on_signal, server)
-        await server.run_stdio_async()
+        async with stdio_server() as (incoming, outgoing):
+            await server.run_eras(incoming, outgoing)
         group.cancel_scope.cancel()
 
 

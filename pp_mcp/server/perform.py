@@ -21,7 +21,7 @@ from pp_mcp.declare import Call
 from pp_mcp.errors import OutOfTime, PlusPlusError, Refused
 from pp_mcp.plan import Done, Plan
 from pp_mcp.server.confirm import Confirmer
-from pp_mcp.server.explain import code_of, may_have_happened
+from pp_mcp.server.explain import code_of
 from pp_mcp.text import plural
 
 log = logging.getLogger("pp_mcp.server")
@@ -70,7 +70,7 @@ class Runtime:
     confirmer: Confirmer
     brake: Brake = field(default_factory=lambda: Brake(None))
     audit: AuditLog | None = None
-    secrets_dir: Path = field(default_factory=Path.cwd)
+    secrets_dir: Path | None = None
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
     writes: int = 0
     """Plans carried out so far. A plan that was begun before the latest one ended may rest on what is no longer so."""
@@ -157,7 +157,7 @@ class Runtime:
         try:
             done = await plan.apply()
         except BaseException as error:
-            known = isinstance(error, PlusPlusError) and not may_have_happened(error)
+            known = isinstance(error, PlusPlusError) and not error.may_have_happened
             code = code_of(error) if isinstance(error, PlusPlusError) else type(error).__name__
             await _record(entry, outcome="failed" if known else "unknown", error=code, request_ids=request_ids[seen:])
             raise

@@ -140,7 +140,7 @@ def _how_to_get(data: dict[str, Any], shown: int, missing: int) -> str:
         if first == last
         else f"page={first} to {last}, page_size={size}, have"
     )
-    others = start % size or ((start + missing) % size and start + missing != data["total_count"])
+    others = start % size or ((start + missing) % size and start + missing != data.get("total_count"))
     again = ", among other rows" if others else ""
     them = "it" if missing == 1 else "them"
     return f"Too long: the last {rows} of this page {'is' if missing == 1 else 'are'} left out; {has} {them}{again}."

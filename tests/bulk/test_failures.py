@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from desk import Desk
+from stage import Stage
 
 from pp_mcp.demo import Faults
 
@@ -20,7 +20,7 @@ UPDATE = "bulk_update_assignments"
 ASSIGN = "bulk_assign_content"
 
 
-def holders(there: Desk) -> list[tuple[Any, ...]]:
+def holders(there: Stage) -> list[tuple[Any, ...]]:
     """Who has the new item, and how often."""
     return there.sql(
         "SELECT user_id, count(*) FROM assignments a JOIN content_items c ON c.id = content_item_id WHERE c.public_id = ? GROUP BY 1",
@@ -44,7 +44,7 @@ def on_writes(
     return before
 
 
-async def test_some_fail_and_are_listed_with_why(there: Desk) -> None:
+async def test_some_fail_and_are_listed_with_why(there: Stage) -> None:
     ids = outstanding(there, 20)
     plan = await planned(there, UPDATE, action="exempt", assignments=ids)
     gone, finished, same = sorted(ids)[:3]
@@ -67,7 +67,7 @@ async def test_some_fail_and_are_listed_with_why(there: Desk) -> None:
         assert words in again.unchanged
 
 
-async def test_a_token_revoked_half_way(there: Desk) -> None:
+async def test_a_token_revoked_half_way(there: Stage) -> None:
     team = people(there, 60)
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=team)
     there.tenant.faults = Faults(revoke_after=25)
@@ -85,7 +85,7 @@ async def test_a_token_revoked_half_way(there: Desk) -> None:
     assert sum(applied(there).values()) == 60
 
 
-async def test_a_right_that_is_missing_stops_it(there: Desk) -> None:
+async def test_a_right_that_is_missing_stops_it(there: Stage) -> None:
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=people(there, 30))
     there.network.before = on_writes(lambda _: httpx2.Response(403, content=b"{}"))
     done = await plan.apply()
@@ -98,7 +98,7 @@ async def test_a_right_that_is_missing_stops_it(there: Desk) -> None:
     assert holders(there) == []
 
 
-async def test_ten_failures_in_a_row_stop_it(there: Desk) -> None:
+async def test_ten_failures_in_a_row_stop_it(there: Stage) -> None:
     ids = outstanding(there, 60)
     plan = await planned(there, UPDATE, action="exempt", assignments=ids)
     there.network.before = on_writes(lambda number: httpx2.Response(503) if number > 5 else None)
@@ -115,7 +115,7 @@ async def test_ten_failures_in_a_row_stop_it(there: Desk) -> None:
     assert set(applied(there).values()) == {1}
 
 
-async def test_failures_now_and_then_do_not_stop_it(there: Desk) -> None:
+async def test_failures_now_and_then_do_not_stop_it(there: Stage) -> None:
     ids = outstanding(there, 40)
     plan = await planned(there, UPDATE, action="exempt", assignments=ids)
     there.network.before = on_writes(lambda number: httpx2.Response(503) if number % 4 == 0 else None)
@@ -127,7 +127,7 @@ async def test_failures_now_and_then_do_not_stop_it(there: Desk) -> None:
     assert "10 with an unknown outcome" in done.undo_note
 
 
-async def test_a_server_that_cannot_be_reached_did_nothing(there: Desk) -> None:
+async def test_a_server_that_cannot_be_reached_did_nothing(there: Stage) -> None:
     ids = outstanding(there, 6)
     plan = await planned(there, UPDATE, action="exempt", assignments=ids)
 
@@ -140,7 +140,7 @@ async def test_a_server_that_cannot_be_reached_did_nothing(there: Desk) -> None:
     assert applied(there) == {}
 
 
-async def test_a_rate_limit_beyond_the_time(there: Desk) -> None:
+async def test_a_rate_limit_beyond_the_time(there: Stage) -> None:
     team = people(there, 40)
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=team)
     there.network.before = on_writes(
@@ -156,7 +156,7 @@ async def test_a_rate_limit_beyond_the_time(there: Desk) -> None:
     assert [count for _, count in holders(there)] == [1] * 40
 
 
-async def test_a_rate_limit_within_the_time_is_waited_for(there: Desk) -> None:
+async def test_a_rate_limit_within_the_time_is_waited_for(there: Stage) -> None:
     team = people(there, 20)
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=team)
     there.network.before = on_writes(
@@ -166,7 +166,7 @@ async def test_a_rate_limit_within_the_time_is_waited_for(there: Desk) -> None:
     assert there.clock.time >= 2
 
 
-async def test_time_that_runs_out(there: Desk) -> None:
+async def test_time_that_runs_out(there: Stage) -> None:
     team = people(there, 50)
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=team)
 
@@ -184,7 +184,7 @@ async def test_time_that_runs_out(there: Desk) -> None:
 
 
 @pytest.mark.parametrize("fault", ["drop-after", "truncate", "wrong-type", "5xx-after"])
-async def test_answers_that_are_lost_leave_it_unknown(there: Desk, fault: str) -> None:
+async def test_answers_that_are_lost_leave_it_unknown(there: Stage, fault: str) -> None:
     ids = outstanding(there, 12)
     plan = await planned(there, UPDATE, action="exempt", assignments=ids)
     there.tenant.faults.script([fault] * 4, writes_only=True)
@@ -199,7 +199,7 @@ async def test_answers_that_are_lost_leave_it_unknown(there: Desk, fault: str) -
 
 
 @pytest.mark.parametrize("fault", ["drop-after", "truncate", "5xx-after"])
-async def test_assigning_again_after_a_lost_answer_makes_no_second_one(there: Desk, fault: str) -> None:
+async def test_assigning_again_after_a_lost_answer_makes_no_second_one(there: Stage, fault: str) -> None:
     team = people(there, 12)
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=team)
     there.tenant.faults.script([fault] * 5, writes_only=True)
@@ -217,7 +217,7 @@ async def test_assigning_again_after_a_lost_answer_makes_no_second_one(there: De
     )
 
 
-async def test_an_api_that_answers_and_does_nothing(there: Desk) -> None:
+async def test_an_api_that_answers_and_does_nothing(there: Stage) -> None:
     ids = outstanding(there, 3)
     plan = await planned(there, UPDATE, action="set_due_date", assignments=ids, due_date="2027-07-07")
 
@@ -229,14 +229,14 @@ async def test_an_api_that_answers_and_does_nothing(there: Desk) -> None:
                 )
             return await there.tenant.transport().handle_async_request(request)
 
-    there.network._inner = Idle()
+    there.network.inner = Idle()
     done = await plan.apply()
     assert outcomes(done) == {"failed": 3}
     assert all((one.reason or "").startswith("PlusPlus answered, but it is ") for one in done.outcomes or [])
     assert json.dumps(done.changes) == "{}"
 
 
-async def test_a_conflict_over_something_else_is_a_failure(there: Desk) -> None:
+async def test_a_conflict_over_something_else_is_a_failure(there: Stage) -> None:
     ids = outstanding(there, 2)
     plan = await planned(there, UPDATE, action="set_due_date", assignments=ids, due_date="2027-07-07")
     # Such as an event that manages the dates of what does not look like one.

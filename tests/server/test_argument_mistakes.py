@@ -37,6 +37,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("list_assignments", {"created_gte": "yesterday"}, "created_gte", ["ISO 8601"]),
     ("list_assignments", {"created_gte": "2026-01-01T25:00:00Z"}, "created_gte", ["ISO 8601"]),
     ("search_content", {"content_type": ["article", "film"]}, "content_type", ["entry 2", "film", "scheduled_track"]),
+    ("search_content", {"content_type": "article"}, "content_type", ["valid list", "article"]),
     ("search_content", {"content_type": []}, "content_type", ["at least 1 item"]),
     ("search_content", {"content_type": "[not json"}, "content_type", ["valid list", "[not json"]),
     ("add_group_members", {"group": SOME_ID, "members": ["a"] * 1001}, "members", ["at most 1000 items"]),
@@ -120,5 +121,5 @@ async def test_a_change_of_nothing_says_what_could_be_changed(tool: str, tenant:
     }[tool]
     async with connected(tenant) as client:
         error = await refused(client, tool, **target)
-    assert error["message"].startswith("Nothing to change: give")
+    assert error["message"].startswith("Nothing to change. Give")
     assert stage.writes() == []

@@ -161,7 +161,7 @@ def test_a_shared_parameter_is_described_identically() -> None:
     for tool in ALL_TOOLS:
         for name in ("page", "page_size", "detail", "confirm_token", "user", "group", "content_item", "assignment"):
             if name in tool.input_schema["properties"]:
-                said.setdefault((name, ""), set()).add(tool.input_schema["properties"][name]["description"])
+                said.setdefault((name, ""), set()).add(json.dumps(tool.input_schema["properties"][name]))
     # search_content asks for the group that has access, which is another thing to know.
     assert {name: len(texts) for (name, _), texts in said.items() if len(texts) > 1} == {"group": 2}
 

@@ -152,7 +152,7 @@ def test_a_real_uvicorn() -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings", "words"),
     [
-        ([], {}, ["PP_TENANT", "PP_API_TOKEN"]),
+        (["serve", "--strict"], {}, ["PP_TENANT", "PP_API_TOKEN"]),
         (["serve"], {"PP_TENANT": "a b", "PP_TIMEOUT": "-1"}, ["PP_TENANT", "PP_API_TOKEN", "PP_TIMEOUT"]),
         (["serve", "--demo", "--transport", "http", "--host", "0.0.0.0"], {}, ["0.0.0.0", "127.0.0.1"]),
         (["serve", "--demo", "--tools", "list_userz"], {}, ["list_userz", "list_users"]),
