@@ -70,7 +70,8 @@ async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple
         values[name] = things if is_list else things[0]
         named = [
             Named(kind=one.kind, public_id=thing.public_id, name=thing.name)
-            for one, thing in zip(wanted, things, strict=True)
+            # What is named twice is found once, and then it does not show which name stands for which thing.
+            for one, thing in (zip(wanted, things, strict=True) if len(wanted) == len(things) else ())
             if not one.is_plain_id
         ]
         if named and (operation.effect is Effect.READ or not is_list):
