@@ -139,7 +139,6 @@ class ErrorAnswer(BaseModel):
     retryable: bool = False
     retry_after: float | None = None
     request_id: str | None = None
-    field_errors: dict[str, list[str]] | None = None
     candidates: list[dict[str, str]] | None = None
     check: ToolCall | None = None
     """After a lost answer: the call that shows whether the write happened."""

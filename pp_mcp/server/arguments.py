@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
@@ -39,7 +40,7 @@ def parse(operation: Operation, given: Values) -> BaseModel:
         InvalidArgument: names every argument that is wrong and the form that is accepted; nothing was sent.
     """
     try:
-        return operation.arguments.model_validate(_unpacked(operation.input_schema["properties"], given))
+        return operation.arguments.model_validate(_given(operation.input_schema["properties"], given))
     except ValidationError as error:
         field_errors: dict[str, list[str]] = {}
         for detail in error.errors(include_url=False):
@@ -63,7 +64,7 @@ async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple
         given = cast("str | list[str] | None", values[name])
         texts = [given] if isinstance(given, str) else given
         if isinstance(texts, list):  # pyright: ignore[reportUnnecessaryIsInstance] - an argument left out may be UNSET
-            lookups[name] = [understand(name, reference.kind, text) for text in texts]
+            lookups[name] = [understand(name, reference.kind, text, api.host) for text in texts]
     for name, wanted in lookups.items():
         is_list = isinstance(values[name], list)
         things = await find_all(api, wanted) if is_list else [await find(api, wanted[0])]
@@ -79,17 +80,23 @@ async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple
     return values, resolved
 
 
-def _unpacked(properties: dict[str, dict[str, Any]], given: Values) -> Values:
-    """Where a list is expected, a string is the list of that one, or the list it holds as JSON."""
-    unpacked = dict(given)
-    for name, value in given.items():
-        is_list = properties.get(name, {}).get("type") == "array"
-        if is_list and isinstance(value, str):
-            unpacked[name] = [value]
-            if value.lstrip().startswith("["):
+MOST_UNKNOWN = 20
+"""Unknown arguments that are looked at; a request may have any number of them."""
+
+
+def _given(properties: Mapping[str, Mapping[str, Any]], arguments: Values) -> Values:
+    """The arguments that were really given: null and "" stand for one that was left out, for many frameworks fill in
+    every argument there is. Where a list is expected, a string is a list of one, or the list that it holds as JSON."""
+    known = {name: arguments[name] for name in properties if arguments.get(name) not in (None, "")}
+    unknown = ((name, value) for name, value in arguments.items() if name not in properties)
+    for name, value in known.items():
+        if isinstance(value, str) and properties[name].get("type") == "array":
+            known[name] = [value]
+            if value.lstrip().startswith(("[", "{")):
                 with contextlib.suppress(ValueError, RecursionError):
-                    unpacked[name] = json.loads(value)
-    return unpacked
+                    found = json.loads(value)
+                    known[name] = found if isinstance(found, list) else [found]
+    return known | dict(islice(unknown, MOST_UNKNOWN))
 
 
 def _complaint(detail: ErrorDetails, valid: Iterable[str]) -> str:
@@ -98,7 +105,7 @@ def _complaint(detail: ErrorDetails, valid: Iterable[str]) -> str:
     shown = quoted(got, 40) if isinstance(got, str) else json.dumps(got)[:40] if isinstance(got, int | float) else ""
     match detail["type"]:
         case "extra_forbidden":
-            near = nearest(str(detail["loc"][0]), valid)
+            near = nearest(str(detail["loc"][0])[:100], valid)
             return f"unknown argument; {f'did you mean {near}? ' if near else ''}valid: {', '.join(sorted(valid))}"
         case "missing":
             return "is required"
