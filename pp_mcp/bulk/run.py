@@ -158,6 +158,8 @@ class _Run(Run[ItemT]):
 
     async def one(self, item: ItemT) -> bool:
         """Brings one item to its end; false where no other is to be begun."""
+        # A cancellation, or the watch, gets its turn even where nothing in between waits.
+        await anyio.lowlevel.checkpoint()
         if self._call.api.remaining < RESERVE:
             self.stop(OUT_OF_TIME)
         try:
