@@ -79,10 +79,9 @@ async def test_undoing_a_completion_may_lose_progress(
 async def test_completing_an_exempted_one_takes_two_calls_back(client: Client, stage: Stage) -> None:
     target = stage.assignment("exempted")
     answer = await ask(client, "complete_assignment", assignment=target)
-    assert answer["undo"] is None
-    assert answer["undo_note"] == "Two calls undo it: revert_completion, then exempt_assignment."
-    await confirmed(client, "revert_completion", assignment=target)
-    await ask(client, "exempt_assignment", assignment=target)
+    assert [call["tool"] for call in answer["undo"]] == ["revert_completion", "exempt_assignment"]
+    await confirmed(client, "revert_completion", **answer["undo"][0]["arguments"])
+    await ask(client, "exempt_assignment", **answer["undo"][1]["arguments"])
     assert stage.state(target) == "exempted"
 
 
