@@ -42,7 +42,7 @@ _WHOLE = frozenset({"public_id", "email", "confirm_token", "expires_at", "tool",
 
 def rendered(answer: BaseModel, *, detail: str = "full") -> CallToolResult:
     """The result of a tool call. `detail` is what a list's caller asked for: concise rows have a tighter limit."""
-    data = cast("dict[str, Any]", _clean(answer.model_dump(mode="json", exclude_unset=True), VALUE_LIMIT))
+    data = cast("dict[str, Any]", _clean(_said(answer.model_dump(mode="json", exclude_unset=True)), VALUE_LIMIT))
     if isinstance(answer, ListAnswer):
         limit = LIMIT
         if detail == "concise":
@@ -56,6 +56,15 @@ def rendered(answer: BaseModel, *, detail: str = "full") -> CallToolResult:
     if "csv" in data:
         content.append(ResourceLink(uri=data["csv"], name="all rows as CSV", mime_type="text/csv"))
     return CallToolResult(content=content, structured_content=data)
+
+
+def _said(data: dict[str, Any]) -> dict[str, Any]:
+    """The answer without what is null, for which there is no type in its schema; in `changes` an empty field is ""."""
+    said = {name: value for name, value in data.items() if value is not None}
+    if "changes" in said:
+        pairs = cast("dict[str, list[Any]]", said["changes"])
+        said["changes"] = {name: ["" if one is None else one for one in pair] for name, pair in pairs.items()}
+    return said
 
 
 def rendered_error(error: ErrorAnswer) -> CallToolResult:
@@ -152,7 +161,7 @@ def _trim(data: dict[str, Any], limit: int) -> None:
     if undo > limit - _LEAST_ROOM:
         # Half of an undo is another change.
         undo = 0
-        data["undo"] = None
+        del data["undo"]
         data["undo_note"] = "The call that undoes it is too long for one answer: undo it in parts, from your own list."
     left_out = _shorten({name: value for name, value in data.items() if name != "undo"}, limit - undo)
     if left_out:

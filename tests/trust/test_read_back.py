@@ -110,7 +110,7 @@ async def test_a_field_that_the_api_ignores_is_named(
     taken = {name for name in asked if name != field}
     if not tool.startswith(("create_", "assign_", "bulk_")):
         assert set(answer["changes"]) == taken
-        assert answer["undo"] is None if not taken else set(answer["undo"]["arguments"]) == taken | set(target(world))
+        assert "undo" not in answer if not taken else set(answer["undo"]["arguments"]) == taken | set(target(world))
 
 
 @pytest.mark.parametrize(
@@ -164,11 +164,11 @@ async def test_a_step_that_the_api_does_not_take_is_no_success(tool: str, state:
 
     world.switch.between = between
     answer = await world.do(tool, assignment=target)
-    assert (answer["status"], answer["not_applied"], answer["undo"]) == ("partial", ["state"], None)
+    assert (answer["status"], answer["not_applied"], answer.get("undo")) == ("partial", ["state"], None)
     assert state in answer["summary"]
     bulk = {"drop_assignment": "drop", "complete_assignment": "complete", "exempt_assignment": "exempt"}.get(tool, tool)
     many = await world.do("bulk_update_assignments", action=bulk, assignments=[target])
-    assert (many["status"], many["failed"], many["succeeded"], many["undo"]) == ("partial", 1, 0, None)
+    assert (many["status"], many["failed"], many["succeeded"], many.get("undo")) == ("partial", 1, 0, None)
     assert world.stage.state(target) == state
 
 
@@ -209,7 +209,7 @@ async def test_what_the_api_does_not_say_is_not_taken_for_empty(world: World) ->
     preview = await world.ask("update_content_item", content_item=item, groups=[])
     assert preview["status"] == "confirmation_required"
     answer = await world.do("update_content_item", content_item=item, groups=[])
-    assert (answer["status"], answer["not_applied"], answer["undo"]) == ("partial", ["groups"], None)
+    assert (answer["status"], answer["not_applied"], answer.get("undo")) == ("partial", ["groups"], None)
 
 
 async def test_an_undo_that_its_own_tool_would_refuse_is_not_offered(world: World) -> None:
@@ -217,7 +217,7 @@ async def test_an_undo_that_its_own_tool_would_refuse_is_not_offered(world: Worl
     world.stage.change("UPDATE users SET role = 'external', name = '  ' WHERE public_id = ?", user["user"])
     answer = await world.do("update_user", **user, role="user", name="Some Name")
     assert answer["status"] == "done"
-    assert answer["undo"] is None
+    assert "undo" not in answer
     assert answer["undo_note"].endswith("set it back in PlusPlus.")
 
 
@@ -242,12 +242,12 @@ async def test_somebody_elses_assignment_is_not_taken_for_ones_own(
 
     world.switch.between = between
     answer = await world.do("assign_content", **pair)
-    assert (answer["status"], answer["undo"]) == ("unchanged", None)
+    assert (answer["status"], answer.get("undo")) == ("unchanged", None)
     query = (
         "SELECT email FROM users u WHERE is_active AND NOT EXISTS (SELECT 1 FROM assignments a JOIN content_items c ON "
         "c.id = a.content_item_id WHERE a.user_id = u.id AND c.public_id = ?) LIMIT 2"
     )
     other = {"content_item": pair["content_item"], "users": world.stage.column(query, pair["content_item"])}
     many = await world.do("bulk_assign_content", **other)
-    assert (many["status"], many["unchanged"], many["succeeded"], many["undo"]) == ("unchanged", 2, 0, None)
+    assert (many["status"], many["unchanged"], many["succeeded"], many.get("undo")) == ("unchanged", 2, 0, None)
     assert data_of(await world.call("assign_content", **pair))["status"] == "unchanged"
