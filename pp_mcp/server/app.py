@@ -31,9 +31,11 @@ from mcp.types import (
     Icon,
     InputRequiredResult,
     JSONRPCRequest,
+    ListResourcesResult,
     ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
+    Resource,
     ResourceTemplate,
 )
 from pydantic import AnyUrl
@@ -48,16 +50,16 @@ from pp_mcp.config import Settings
 from pp_mcp.declare import Effect
 from pp_mcp.errors import Refused
 from pp_mcp.inventory import BY_NAME, enabled
+from pp_mcp.server.asking import identity
 from pp_mcp.server.call import ServedTool
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
-from pp_mcp.server.perform import Brake, Runtime
+from pp_mcp.server.perform import Brake, Pace, Runtime
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.reads import Reader
 from pp_mcp.server.render import rendered_error
 from pp_mcp.server.resources import TOOL_OF, Resources, is_person, suggest
-from pp_mcp.server.writes import identity
 
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
@@ -90,6 +92,10 @@ class PlusPlusServer(MCPServer[Any]):
             return rendered_error(ErrorAnswer(code="not_set_up", message=f"{why_not} Nothing was sent."))
         return await super().call_tool(name, arguments, context)
 
+    async def list_resources(self) -> list[Resource]:
+        """Lists the resources of the tools that are served."""
+        return self.resources.listed()
+
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         """Lists the templates of the tools that are served."""
         return self.resources.templates()
@@ -118,6 +124,17 @@ class PlusPlusServer(MCPServer[Any]):
         left = [tool for tool in listed.tools if narrowing.why_not(BY_NAME[tool.name]) is None]
         # What one request was narrowed to is no answer for another that a shared cache might give it to.
         return ListToolsResult(tools=left, ttl_ms=0, cache_scope="private")
+
+    async def _handle_list_resources(
+        self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
+    ) -> ListResourcesResult:
+        """Lists the resources of the tools that the request's headers leave."""
+        listed = await super()._handle_list_resources(ctx, params)
+        narrowing = _asked(ctx)
+        if narrowing.is_none:
+            return listed
+        left = [one for one in listed.resources if narrowing.why_not(TOOL_OF[one.uri]) is None]
+        return ListResourcesResult(resources=left, ttl_ms=0, cache_scope="private")
 
     async def _handle_list_resource_templates(
         self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
@@ -243,6 +260,7 @@ def build_server(
         token=settings.api_token,
         timeout=settings.timeout,
         max_concurrency=settings.max_concurrency,
+        max_pause=settings.max_pause,
         routes=routes,
         transport=transport,
         clock=clock,
@@ -252,8 +270,9 @@ def build_server(
         client=client,
         confirmer=Confirmer(key, settings.base_url, settings.confirm),
         brake=Brake(settings.max_writes_per_hour or None),
+        pace=Pace(settings.unconfirmed_writes),
         audit=audit_log(settings),
-        secrets_dir=secrets_dir or Path.cwd(),
+        secrets_dir=secrets_dir,
         today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
     )
 

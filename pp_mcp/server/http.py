@@ -9,6 +9,7 @@ import signal
 import stat
 import sys
 from ipaddress import ip_address
+from types import FrameType
 
 import anyio
 import uvicorn
@@ -86,7 +87,20 @@ def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
     # uvicorn raises the signal that stopped it again once it is done; by then nothing is left to do.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     log.info("Serving MCP at http://%s:%d%s", _in_url(host), port, PATH)
-    uvicorn.Server(config).run()
+    _Server(config, server).run()
+
+
+class _Server(uvicorn.Server):
+    """Tells bulk work that it is time to stop."""
+
+    def __init__(self, config: uvicorn.Config, server: PlusPlusServer) -> None:
+        super().__init__(config)
+        self._runtime = server.runtime
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """What a signal does: bulk work begins nothing more, requests under way are answered, then it ends."""
+        self._runtime.stopping.set()
+        super().handle_exit(sig, frame)
 
 
 def serve_stdio(server: PlusPlusServer) -> None:
@@ -120,6 +134,7 @@ async def _stop_when_stdout_breaks(server: PlusPlusServer, stdout: int) -> None:
 
 async def _stop(server: PlusPlusServer) -> None:
     log.info("Stopping.")
+    server.runtime.stopping.set()
     with anyio.move_on_after(GRACE):
         await server.runtime.writes_done()
     # The thread that reads stdin cannot be interrupted, and nothing is left to lose.

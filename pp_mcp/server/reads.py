@@ -49,7 +49,7 @@ class Reader:
 def counts_of(answer: Answer) -> dict[str, int]:
     """How much an answer contains."""
     if isinstance(answer, ListAnswer):
-        return {"rows": len(answer.items), "total": answer.total_count}  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+        return {"rows": len(answer.items), "total": answer.total_count or 0}  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
     if isinstance(answer, ReportAnswer):
         return {"rows": len(answer.rows), "rows_read": answer.coverage.rows_read}
     return {"rows": 1}
