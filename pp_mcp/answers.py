@@ -64,7 +64,7 @@ class ListAnswer(Answer, Generic[RowT]):
     """Absent where not all rows could be read."""
     page: int
     page_size: int
-    next_page: int | None
+    next_page: int | None = None
     items: list[RowT]
     csv: str | None = None
     """URI of all rows of all pages as CSV, where this is not the only page; it leads to the first part."""
@@ -140,7 +140,6 @@ class ErrorAnswer(BaseModel):
     retryable: bool = False
     retry_after: float | None = None
     request_id: str | None = None
-    field_errors: dict[str, list[str]] | None = None
     candidates: list[dict[str, str]] | None = None
     check: ToolCall | None = None
     """After a lost answer: the call that shows whether the write happened."""

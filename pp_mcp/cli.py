@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, nullcontext
@@ -17,7 +18,7 @@ import click
 from pp_mcp import __version__
 from pp_mcp.audit import read_lines, shown, verify
 from pp_mcp.config import Settings, SettingsError, load, variable
-from pp_mcp.logs import log_to_stderr
+from pp_mcp.logs import log_to_stderr, quiet_when_stdout_breaks
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -123,7 +124,8 @@ def demo(api: bool, port: int, **options: Any) -> None:
         else:
             import anyio
 
-            anyio.run(_tour, _server(_settings({"log_level": "WARNING"}, demo=True), tenant))
+            with quiet_when_stdout_breaks():
+                anyio.run(_tour, _server(_settings({"log_level": "WARNING"}, demo=True), tenant))
 
 
 @main.command()
@@ -236,11 +238,22 @@ def _stop(message: str) -> NoReturn:
 _CONNECT = """\
 Connect an assistant to the demo:
 
-  Claude Code     claude mcp add plusplus-demo -- {command} serve --demo
-  Claude Desktop, Cursor and others, in their mcpServers settings:
-                  {{"plusplus-demo": {{"command": "{command}", "args": ["serve", "--demo"]}}}}
+  Claude Code      claude mcp add -s user plusplus-demo -- {shell} serve --demo
+  Codex            codex mcp add plusplus-demo -- {shell} serve --demo
+  Gemini CLI       gemini mcp add -s user plusplus-demo {shell} serve --demo
+  Claude Desktop, Cursor and others, in their file with mcpServers (README, "Connect your client"):
+                   {{"mcpServers": {{"plusplus-demo": {json}}}}}
 
-For your own tenant, leave out "serve --demo" and set PP_TENANT and PP_API_TOKEN in its environment."""
+For your own tenant, leave out serve --demo and set PP_TENANT and PP_API_TOKEN in the server's environment."""
+
+
+def _connecting() -> str:
+    """How to connect clients, with the program's full path: clients start servers without this shell's PATH."""
+    command = [os.path.abspath(sys.argv[0])]
+    if Path(sys.argv[0]).stem != "pp-mcp":
+        command = [sys.executable, "-m", "pp_mcp"]
+    entry = {"command": command[0], "args": [*command[1:], "serve", "--demo"]}
+    return _CONNECT.format(shell=shlex.join(command), json=json.dumps(entry, ensure_ascii=False))
 
 
 async def _tour(server: PlusPlusServer) -> None:
@@ -265,12 +278,7 @@ async def _tour(server: PlusPlusServer) -> None:
             await _ask(client, "Yes, go ahead.", tool, {**extend, "confirm_token": token})
             click.echo("The answer includes its undo: the call that restores each assignment's previous date.\n")
         await _ask(client, "Is anything in Rosa's team still overdue?", "report_assignments", overdue)
-    click.echo(_CONNECT.format(command=_program()))
-
-
-def _program() -> str:
-    """How to start this program from anywhere: clients start servers without this shell's PATH."""
-    return os.path.abspath(sys.argv[0]) if Path(sys.argv[0]).stem == "pp-mcp" else "pp-mcp"
+    click.echo(_connecting())
 
 
 async def _ask(client: Client, question: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""Logging to stderr: our own loggers at PP_LOG_LEVEL, libraries only with warnings, and no floods."""
+"""What goes to stderr and stdout: our own log at PP_LOG_LEVEL, warnings of libraries, no floods, a quiet end."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 QUIET_SECONDS = 10.0
 """Seconds for which a library's warning is not repeated."""
@@ -39,3 +41,13 @@ def log_to_stderr(level: str) -> None:
         level=max(logging.WARNING, logging.getLevelNamesMapping()[level]), handlers=[handler], force=True
     )
     logging.getLogger("pp_mcp").setLevel(level)
+
+
+@contextmanager
+def quiet_when_stdout_breaks() -> Generator[None]:
+    """Ends the block without a word when whoever reads stdout is gone: there is nobody left to tell."""
+    try:
+        yield
+    except* (BrokenPipeError, ConnectionResetError):
+        # At exit Python flushes stdout once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

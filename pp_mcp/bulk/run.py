@@ -158,13 +158,16 @@ class _Run(Run[ItemT]):
 
     async def one(self, item: ItemT) -> bool:
         """Brings one item to its end; false where no other is to be begun."""
+        # A cancellation, or the watch, gets its turn even where nothing in between waits.
+        await anyio.lowlevel.checkpoint()
         if self._call.api.remaining < RESERVE:
             self.stop(OUT_OF_TIME)
         try:
-            needed = self.stopped is None and (self._look is None or await self._look(item))
-            if self.stopped is not None:
-                return False
-            status, reason = await self._written(item) if needed else ("unchanged", None)
+            async with self._call.item():
+                needed = self.stopped is None and (self._look is None or await self._look(item))
+                if self.stopped is not None:
+                    return False
+                status, reason = await self._written(item) if needed else ("unchanged", None)
         except PlusPlusError as error:
             if (why := _stops(error)) is not None:
                 self.stop(why)

@@ -50,16 +50,16 @@ from pp_mcp.config import Settings
 from pp_mcp.declare import Effect
 from pp_mcp.errors import Refused
 from pp_mcp.inventory import BY_NAME, enabled
+from pp_mcp.server.asking import identity
 from pp_mcp.server.call import ServedTool
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
-from pp_mcp.server.perform import Brake, Runtime
+from pp_mcp.server.perform import Brake, Pace, Runtime
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.reads import Reader
 from pp_mcp.server.render import rendered_error
 from pp_mcp.server.resources import TOOL_OF, Resources, is_person, suggest
-from pp_mcp.server.writes import identity
 
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
@@ -157,7 +157,7 @@ class PlusPlusServer(MCPServer[Any]):
         """
         server = self._lowlevel_server
         # The outer lifespan keeps the client of the API open between the two.
-        async with server.lifespan(server), anyio.create_task_group() as group:
+        async with server.lifespan(server), outgoing, anyio.create_task_group() as group:
             feed: ContextSendStream[SessionMessage | Exception] | None = None
             only_discovered = False
             async for item in incoming:
@@ -255,10 +255,12 @@ def build_server(
     """
     key = settings.signing_key
     client = Client(
-        base_url=settings.base_url,
+        # While the address is missing, no call gets as far as the client.
+        base_url=settings.base_url or "https://missing.invalid",
         token=settings.api_token,
         timeout=settings.timeout,
         max_concurrency=settings.max_concurrency,
+        max_pause=settings.max_pause,
         routes=routes,
         transport=transport,
         clock=clock,
@@ -268,6 +270,7 @@ def build_server(
         client=client,
         confirmer=Confirmer(key, settings.base_url, settings.confirm),
         brake=Brake(settings.max_writes_per_hour or None),
+        pace=Pace(settings.unconfirmed_writes),
         audit=audit_log(settings),
         secrets_dir=secrets_dir,
         today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),

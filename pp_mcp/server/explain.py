@@ -12,7 +12,6 @@ from pp_mcp.errors import (
     ApiError,
     Conflict,
     Forbidden,
-    InvalidArgument,
     NotFound,
     NotReached,
     OutOfTime,
@@ -51,8 +50,6 @@ def explained(
     )
     if isinstance(error, RateLimited):
         answer.retry_after = float(math.ceil(error.retry_after))
-    if isinstance(error, InvalidArgument | Rejected) and error.field_errors:
-        answer.field_errors = {_ARGUMENT_OF.get(name, name): said for name, said in error.field_errors.items()}
     if isinstance(error, UnclearReference) and error.candidates:
         answer.candidates = error.candidates
     if check is not None and operation.effect is not Effect.READ and error.may_have_happened:

@@ -19,13 +19,13 @@ from pp_mcp.errors import InvalidArgument, PlusPlusError, Refused, UnclearRefere
 from pp_mcp.inventory import ALL_TOOLS, BY_NAME
 from pp_mcp.models import ContentItem, Group, User
 from pp_mcp.server.arguments import prepare
+from pp_mcp.server.asking import identity
 from pp_mcp.server.csv import arguments_in, csv_description, csv_template, csv_text, csv_uri
 from pp_mcp.server.explain import explained
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime
 from pp_mcp.server.reads import Reader
 from pp_mcp.server.render import rendered
-from pp_mcp.server.writes import identity
 from pp_mcp.text import neutralise, quoted, word
 
 SUGGESTIONS = 20

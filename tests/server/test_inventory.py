@@ -105,7 +105,7 @@ def test_the_menu_fits_its_budget() -> None:
 async def test_tools_list_whole_fits_its_budget(tenant: Tenant) -> None:
     async with offline(tenant, WAYS[0], toolsets=Settings().toolsets) as client:
         answer = await client.list_tools()
-    assert menu.compact(answer.model_dump(mode="json", by_alias=True, exclude_none=True)) < 70_000
+    assert menu.compact(answer.model_dump(mode="json", by_alias=True, exclude_none=True)) <= 53_000
 
 
 @pytest.mark.parametrize("way", WAYS, ids=" ".join)
@@ -129,7 +129,8 @@ def test_a_tool_is_declared_fully(tool: Operation) -> None:
         Draft202012Validator.check_schema(schema)
         assert schema["type"] == "object"
         assert "$ref" not in json.dumps(schema)
-    assert tool.input_schema["additionalProperties"] is False
+    for word in ("additionalProperties", '"null"', "anyOf"):
+        assert word not in json.dumps(tool.input_schema)
     assert tool.output_schema["required"][0] == "summary"
     for name, prop in tool.input_schema["properties"].items():
         assert prop.get("description"), name
