@@ -110,6 +110,11 @@ class Api(Spending):
         self._kept = kept
         self.routes = routes
 
+    @property
+    def host(self) -> str:
+        """The host of the tenant's address."""
+        return self._sender.http.base_url.host
+
     async def one(self, operation: str, model: type[M], public_id: str) -> M:
         """One record, bare or under `data` (both documented).
 

@@ -40,6 +40,8 @@ class Spending:
         """How many requests were asked for."""
         self.requests = 0
         """How many requests were sent, repeated ones included."""
+        self.writes = 0
+        """How many of them were writes."""
         self.request_ids: list[str] = []
         """Ids of the answers so far, oldest first; the last 1,000."""
 

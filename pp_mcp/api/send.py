@@ -251,6 +251,7 @@ class Sender:
             response = outcome if isinstance(outcome, httpx2.Response) else None
             self._gate.leave(spending.caller, departed, response)
             spending.requests += not isinstance(outcome, NotReached)
+            spending.writes += is_write and not isinstance(outcome, NotReached)
             spending.note(response and request_id_of(response))
             elapsed = (self.clock.now() - departed) * 1000
             log.debug("%s %s %s, %.0f ms", method, operation, _ending(outcome), elapsed)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from stage import Stage
 
+from pp_mcp.answers import ToolCall
+from pp_mcp.inventory import BY_NAME
 from pp_mcp.plan import Done, ManyPlan
 
 NEW_ITEM = "bbbbbbbb-0000-4000-8000-000000000001"
@@ -33,9 +36,28 @@ async def planned(there: Stage, tool: str, **given: Any) -> ManyPlan:
 
 
 async def undo(there: Stage, done: Done) -> Done:
-    """Carries out the undo call that an answer names."""
-    assert done.undo is not None
-    return await do(there, done.undo.tool, **done.undo.arguments)
+    """Carries out the undo call that an answer names, or the calls; gives what the last one did."""
+    calls = done.undo if isinstance(done.undo, list) else [done.undo]
+    for call in calls:
+        assert call is not None
+        done = await do(there, call.tool, **call.arguments)
+    return done
+
+
+def undo_arguments(done: Done) -> dict[str, Any]:
+    """The arguments of the one undo call."""
+    assert isinstance(done.undo, ToolCall)
+    return done.undo.arguments
+
+
+async def go_on(there: Stage, tool: str, plan: ManyPlan, done: Done | None = None) -> tuple[ManyPlan, Done]:
+    """Carries the plan out as the server does after a confirmation: in a call of its own, from what the preview read.
+    With `done`, carries out what that run left."""
+    rest = done.rest if done is not None else None
+    kept, values = (rest.kept, rest.values) if rest is not None else (plan.kept, there.values)
+    call = replace(there.call(), kept=kept)
+    plan = await BY_NAME[tool].function(call, **values)
+    return plan, await plan.apply()
 
 
 def writes(there: Stage) -> list[str]:

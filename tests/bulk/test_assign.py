@@ -11,7 +11,7 @@ from stage import Stage
 
 from pp_mcp.errors import InvalidArgument, OutOfTime
 
-from .chores import NEW_ITEM, applied, do, outcomes, people, planned, undo, writes
+from .chores import NEW_ITEM, applied, do, outcomes, people, planned, undo, undo_arguments, writes
 
 pytestmark = pytest.mark.anyio
 
@@ -59,13 +59,15 @@ async def test_the_preview_says_who_and_who_not(there: Stage) -> None:
         assert any(one.startswith(count) and all(word in one for word in words) for one in plan.effects), words
     assert plan.effects[-1].startswith("Takes 10 requests")
     wanted = [row[0] for row in there.sql("SELECT public_id FROM users WHERE id BETWEEN 10 AND 19 ORDER BY public_id")]
-    assert plan.state == wanted
+    assert plan.state == [[one, item] for one in wanted]
+    assert (len(plan.affected), plan.affected_total) == (10, 10)
+    assert plan.affected[0]["to"] == "2026-04-01"
     assert plan.reach == 10
     again = await planned(there, "bulk_assign_content", content_item=item, group=group, reassign=True)
     assert again.summary.startswith(f"Assign “{name}” to 13 people")
     assert any(one.startswith("3 people get it again") for one in again.effects)
     done = await plan.apply()
-    assert done.summary.startswith(f"Assigned “{name}” to 10 people. 2 already had it")
+    assert done.summary.startswith(f"Assigned “{name}” to 10 people, due 2026-04-01. 2 already had it")
     assert outcomes(done) == {"succeeded": 10}
     assert (
         there.one(
@@ -88,8 +90,8 @@ async def test_one_person_in_words(there: Stage) -> None:
     assert plan.effects[0] == "Gets it: “Jane Doe” (jane.doe@acme.example)."
     assert plan.effects[1].startswith("Takes 1 request,")
     done = await plan.apply()
-    assert done.summary == f"Assigned “{name}” to 1 person."
-    assert done.changes == {"state": [None, "not_started"]}
+    assert done.summary.startswith(f"Assigned “{name}” to 1 person")
+    assert done.changes == {"state": ["", "not_started"]}
     give(there, item, 6, "dropped")
     plan = await planned(there, "bulk_assign_content", content_item=item, users=[*people(there, 7)])
     assert any(one.startswith("1 has it already") for one in plan.effects)
@@ -174,10 +176,10 @@ async def test_what_somebody_else_assigned_meanwhile_is_not_ours(there: Stage) -
     give(there, item, 3, "not_started")
     done = await plan.apply()
     assert outcomes(done) == {"succeeded": 5, "unchanged": 1}
-    assert "to 5 people. 1 already had it" in done.summary
-    assert done.undo is not None
-    assert len(done.undo.arguments["assignments"]) == 5
-    assert "aaaaaaaa-0000-4000-8000-000000000003" not in done.undo.arguments["assignments"]
+    assert "to 5 people" in done.summary
+    assert "1 already had it" in done.summary
+    assert len(undo_arguments(done)["assignments"]) == 5
+    assert "aaaaaaaa-0000-4000-8000-000000000003" not in undo_arguments(done)["assignments"]
 
 
 async def test_a_date_that_is_not_taken_over_is_named(there: Stage) -> None:

@@ -9,7 +9,7 @@ from stage import Stage, connected
 
 from pp_mcp.demo import Tenant
 
-from .chores import NEW_ITEM, applied, do, outstanding, people, planned, states, writes
+from .chores import NEW_ITEM, applied, do, outcomes, outstanding, people, planned, states, writes
 
 pytestmark = pytest.mark.anyio
 
@@ -24,8 +24,12 @@ async def test_a_cancelled_update_leaves_each_item_done_or_not_sent(there: Stage
         there.network.before = lambda request, _: (
             scope.cancel() if request.method != "GET" and len(writes(there)) >= after - 1 else None
         )
-        await plan.apply()
-    assert scope.cancelled_caught
+        told = await plan.apply()
+        # A client that gave up is no reason not to know what was done: it is recorded.
+        assert outcomes(told) == {"succeeded": len(writes(there))}
+        assert told.not_sent == 40 - len(writes(there))
+        assert "cancelled" in told.summary
+    assert scope.cancel_called
     done = there.one(
         "SELECT count(*) FROM assignments WHERE state = 'completed' AND completed_datetime LIKE '2026-03-10T12%'"
     )

@@ -12,7 +12,7 @@ from stage import Stage
 
 from pp_mcp.demo import Faults
 
-from .chores import NEW_ITEM, applied, do, outcomes, outstanding, people, planned, states, undo, writes
+from .chores import NEW_ITEM, applied, do, outcomes, outstanding, people, planned, states, undo, undo_arguments, writes
 
 pytestmark = pytest.mark.anyio
 
@@ -52,15 +52,15 @@ async def test_some_fail_and_are_listed_with_why(there: Stage) -> None:
     there.tenant.connection.execute("UPDATE assignments SET state = 'completed' WHERE public_id = ?", (finished,))
     there.tenant.connection.execute("UPDATE assignments SET state = 'exempted' WHERE public_id = ?", (same,))
     done = await plan.apply()
-    assert outcomes(done) == {"succeeded": 17, "failed": 2, "unchanged": 1}
-    failed = {one.public_id: one for one in done.outcomes or [] if one.status == "failed"}
-    assert set(failed) == {gone, finished}
-    assert failed[gone].reason == "Assignment not found."
-    assert failed[finished].reason == "This assignment is not outstanding: it is completed."
-    assert failed[finished].name
-    assert done.summary.startswith("Exempted 17 assignments. 1 already exempted, skipped. 2 failed: 1 with “")
-    assert done.undo is not None
-    assert sorted(done.undo.arguments["assignments"]) == sorted(set(ids) - {gone, finished, same})
+    assert outcomes(done) == {"succeeded": 17, "failed": 1, "skipped": 1, "unchanged": 1}
+    others = {one.public_id: one for one in done.outcomes or [] if one.status in ("failed", "skipped")}
+    assert set(others) == {gone, finished}
+    assert others[gone].reason == "Assignment not found."
+    assert (others[finished].status, others[finished].reason) == ("skipped", "changed meanwhile")
+    assert others[finished].name
+    assert done.summary.startswith("Exempted 17 assignments. 1 already exempted. 1 changed meanwhile")
+    assert states(there, [finished]) == {"completed"}
+    assert sorted(undo_arguments(done)["assignments"]) == sorted(set(ids) - {gone, finished, same})
     again = await planned(there, UPDATE, action="exempt", assignments=[one for one in ids if one != gone])
     assert again.unchanged is not None
     for words in ("19 assignments", "18 already exempted", "not possible for 1 (completed)"):
@@ -74,7 +74,7 @@ async def test_a_token_revoked_half_way(there: Stage) -> None:
     done = await plan.apply()
     assert outcomes(done) == {"succeeded": 25}
     assert done.not_sent == 35
-    assert "Stopped: PlusPlus refused the API token or its rights (HTTP 401); 35 not sent." in done.summary
+    assert "Stopped: PlusPlus refused the API token (HTTP 401); 35 not sent." in done.summary
     assert "nothing twice" in done.summary
     # What was under way when the first refusal came, and no more.
     assert len(writes(there)) <= 25 + 8
@@ -89,10 +89,10 @@ async def test_a_right_that_is_missing_stops_it(there: Stage) -> None:
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=people(there, 30))
     there.network.before = on_writes(lambda _: httpx2.Response(403, content=b"{}"))
     done = await plan.apply()
-    assert (outcomes(done), done.not_sent) == ({}, 30)
-    assert done.summary.startswith(
-        "Assigned “Quite New” to 0 people. Stopped: PlusPlus refused the API token or its rights (HTTP 403); 30 not sent."
-    )
+    # Three in a row, and those that were under way with the third.
+    assert 3 <= outcomes(done)["failed"] <= 3 + 7
+    assert outcomes(done)["failed"] + done.not_sent == 30
+    assert "HTTP 403" in done.summary
     assert done.undo is None
     assert done.changes == {}
     assert holders(there) == []
@@ -191,8 +191,7 @@ async def test_answers_that_are_lost_leave_it_unknown(there: Stage, fault: str) 
     done = await plan.apply()
     assert outcomes(done) == {"succeeded": 8, "unknown": 4}
     unknown = {one.public_id for one in done.outcomes or [] if one.status == "unknown"}
-    assert done.undo is not None
-    assert sorted(done.undo.arguments["assignments"]) == sorted(set(ids) - unknown)
+    assert sorted(undo_arguments(done)["assignments"]) == sorted(set(ids) - unknown)
     # They were done in fact, as the same call finds.
     again = await planned(there, UPDATE, action="exempt", assignments=ids)
     assert again.unchanged == "Nothing to do for 12 assignments: 12 already exempted."
@@ -240,6 +239,7 @@ async def test_an_api_that_answers_and_does_nothing(there: Stage) -> None:
 async def test_a_conflict_over_something_else_is_a_failure(there: Stage) -> None:
     ids = outstanding(there, 2)
     plan = await planned(there, UPDATE, action="set_due_date", assignments=ids, due_date="2027-07-07")
+    # Such as an event that manages the dates of what does not look like one.
     number = there.one("SELECT id FROM assignments WHERE public_id = ?", ids[0])
     there.tenant.connection.execute(
         "UPDATE enrollments SET assignment_id = ? WHERE id = (SELECT min(id) FROM enrollments)", (number,)

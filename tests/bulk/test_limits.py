@@ -12,7 +12,7 @@ from stage import NOON, Stage
 from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.errors import InvalidArgument
 
-from .chores import OUTSTANDING, outcomes, planned, writes
+from .chores import OUTSTANDING, outcomes, planned, undo_arguments, writes
 
 pytestmark = pytest.mark.anyio
 
@@ -49,8 +49,7 @@ async def test_a_thousand_people(there: Stage) -> None:
     done = await plan.apply()
     assert outcomes(done) == {"succeeded": 1_000}
     assert len(writes(there)) == 1_000
-    assert done.undo is not None
-    assert len(done.undo.arguments["assignments"]) == 1_000
+    assert len(undo_arguments(done)["assignments"]) == 1_000
     assert [message for _, _, message in there.told if message.endswith("done")][-1] == "1,000 of 1,000 done"
 
 
@@ -59,7 +58,7 @@ async def test_one_more_is_refused_before_anything_is_read(there: Stage) -> None
     there.network.paths.clear()
     with pytest.raises(
         InvalidArgument,
-        match=r"1,001 are too many for one call; 1,000 is the most\. Split them: by manager, or users in lists",
+        match=r"1,001 are too many for one call; 1,000 is the most\. Split them: .*by manager, or users in",
     ):
         await planned(there, "bulk_assign_content", content_item=there.one(ITEM.replace("= 0", "> 0")), group=group)
     assert len(there.network.paths) == 3
@@ -72,7 +71,7 @@ async def test_longer_lists_are_refused(there: Stage, tool: str, given: str) -> 
     other: dict[str, Any] = (
         {"content_item": there.one(ITEM.replace("= 0", "> 0"))} if given == "users" else {"action": "exempt"}
     )
-    with pytest.raises(InvalidArgument, match=f"{given}: takes at most 1000 entries; split the list"):
+    with pytest.raises(InvalidArgument, match=f"{given}: .*at most 1000 items"):
         await planned(there, tool, **{given: ["x"] * 1_001}, **other)
     assert there.network.paths == []
 
@@ -87,7 +86,7 @@ async def test_filters_that_fit_more_are_refused_with_how_to_split(there: Stage)
 
 
 async def test_what_is_not_acted_on_is_not_kept(there: Stage) -> None:
-    from pp_mcp.bulk.update import Choice
+    from pp_mcp.bulk.choose import Choice
     from pp_mcp.models import Assignment
     from pp_mcp.operations.transitions import ACTIONS
 

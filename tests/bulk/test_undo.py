@@ -7,7 +7,7 @@ import random
 import pytest
 from stage import Stage
 
-from .chores import NOT_AN_EVENTS, OUTSTANDING, do, outcomes, outstanding, planned, undo
+from .chores import NOT_AN_EVENTS, OUTSTANDING, do, outcomes, outstanding, planned, undo, undo_arguments
 
 pytestmark = pytest.mark.anyio
 
@@ -63,8 +63,7 @@ async def test_dates_that_were_the_same_go_back_by_one_date(there: Stage) -> Non
     there.tenant.connection.execute("UPDATE assignments SET due_date = '2026-05-05'")
     done = await do(there, UPDATE, action="set_due_date", assignments=ids, due_date="2026-06-06")
     assert done.changes == {"due_date": ["2026-05-05", "2026-06-06"]}
-    assert done.undo is not None
-    assert done.undo.arguments == {"action": "set_due_date", "assignments": sorted(ids), "due_date": "2026-05-05"}
+    assert undo_arguments(done) == {"action": "set_due_date", "assignments": sorted(ids), "due_date": "2026-05-05"}
 
 
 async def test_dates_that_were_none_go_back_to_none(there: Stage) -> None:
@@ -72,9 +71,8 @@ async def test_dates_that_were_none_go_back_to_none(there: Stage) -> None:
     there.tenant.connection.execute("UPDATE assignments SET due_date = NULL")
     before = there.tenant.snapshot()
     done = await do(there, UPDATE, action="set_due_date", assignments=ids, due_date="2026-06-06")
-    assert done.changes == {"due_date": ["none", "2026-06-06"]}
-    assert done.undo is not None
-    assert done.undo.arguments["due_date"] is None
+    assert done.changes == {"due_date": ["", "2026-06-06"]}
+    assert undo_arguments(done)["clear"] == ["due_date"]
     await undo(there, done)
     assert there.tenant.snapshot() == before
 
@@ -86,14 +84,17 @@ async def test_dates_that_differed_go_back_each_to_its_own(there: Stage) -> None
             "UPDATE assignments SET due_date = ? WHERE public_id = ?", (f"2026-05-{day:02}", one)
         )
     done = await do(there, UPDATE, action="set_due_date", assignments=ids, due_date="2026-05-02")
-    assert done.summary.startswith("Set the due date of 2 assignments. 1 already due then")
-    assert done.undo is not None
-    assert done.undo.arguments == {
+    assert done.summary.startswith("Set the due date of 2 assignments to 2026-05-02. 1 already due then")
+    assert undo_arguments(done) == {
         "action": "set_due_date",
-        "due_dates": {
-            one: f"2026-05-{day:02}" for day, one in sorted(enumerate(ids, 1), key=lambda pair: pair[1]) if day != 2
-        },
+        "due_dates": [
+            {"assignment": one, "due_date": f"2026-05-{day:02}"}
+            for day, one in sorted(enumerate(ids, 1), key=lambda pair: pair[1])
+            if day != 2
+        ],
     }
+    assert done.undo_note is not None
+    assert "2026-05-01 to 2026-05-03" in done.undo_note
 
 
 @pytest.mark.parametrize(

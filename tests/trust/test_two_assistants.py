@@ -215,7 +215,7 @@ async def test_a_write_waits_for_another_no_longer_than_its_budget(stage: Stage)
     runtime = stage.server.runtime
 
     async def hog(*, task_status: anyio.abc.TaskStatus[None]) -> None:
-        async with runtime.turn(1):
+        async with runtime.turns.alone(1):
             task_status.started()
             await anyio.sleep_forever()
 
