@@ -32,10 +32,9 @@ from pp_mcp.declare import Call
 from pp_mcp.demo import Faults, Sizes, Tenant
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.server.app import PlusPlusServer, build_server
-from pp_mcp.server.call import parse
+from pp_mcp.server.arguments import prepare
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.http import http_app
-from pp_mcp.server.references import References
 
 Json = dict[str, Any]
 Carry = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
@@ -310,14 +309,7 @@ class Stage:
         """What a tool's function gives: an answer, or the plan of a write."""
         operation = BY_NAME[tool]
         call = self.call(budget=budget, today=today)
-        arguments = parse(operation, given)
-        values = {name: getattr(arguments, name) for name in type(arguments).model_fields if name != "confirm_token"}
-        references = References(call.api)
-        for name, marker in operation.references.items():
-            if isinstance(values[name], str):
-                values[name] = (await references.one(name, marker, values[name]))[0]
-            elif values[name]:
-                values[name] = await references.many(name, marker, values[name])
+        values, _ = await prepare(operation, given, call.api)
         return await operation.function(call, **values)
 
     # --- past the API ---------------------------------------------------------------------------------------------
