@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
+import anyio
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
@@ -26,6 +28,9 @@ from pp_mcp.api import Api
 from pp_mcp.plan import ManyPlan, Plan
 
 Schema = dict[str, Any]
+
+MOST_ENTRIES = 1_000
+"""Entries of a list for which nothing less is declared."""
 
 _SAYS_NULL = {"next_page", "undo"}
 """Fields of an answer whose null tells something: the last page, a write that cannot be undone."""
@@ -51,8 +56,10 @@ class _LeanInput(GenerateJsonSchema):
         inner: Any = schema["schema"]
         if inner["type"] != "nullable" or schema.get("default") is not None:
             return super().default_schema(schema)
-        bare = self.generate_inner(inner["schema"])
-        return _or_null(bare) if "default_factory" in schema else bare
+        return self.generate_inner(inner["schema"])
+
+    def list_schema(self, schema: core_schema.ListSchema) -> Schema:
+        return {**super().list_schema(schema), "maxItems": schema.get("max_length", MOST_ENTRIES)}
 
 
 class _LeanOutput(_LeanInput):
@@ -74,6 +81,9 @@ class _LeanOutput(_LeanInput):
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
         return self.generate_inner(schema["schema"])
+
+    def list_schema(self, schema: core_schema.ListSchema) -> Schema:
+        return _without(super().list_schema(schema), "maxItems")
 
     def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
         return _without(super().model_schema(schema), "additionalProperties")
@@ -131,14 +141,6 @@ class Effect(Enum):
     DESTROY = "destroy"
 
 
-class Unset(Enum):
-    """The value of an argument that was left out, where null means something else (it removes)."""
-
-    UNSET = "unset"
-
-
-UNSET = Unset.UNSET
-
 Kind = Literal["user", "group", "content_item", "event", "article", "channel", "assignment"]
 
 
@@ -174,9 +176,17 @@ class Call:
     api: Api
     today: date
     """The day that "overdue" and "due" are measured against: UTC's, unless PP_TIMEZONE says otherwise."""
-    secrets_dir: Path = field(default_factory=Path.cwd)
-    """Where a new API token's secret is written, in a file only its owner can read."""
+    secrets_dir: Path | None = None
+    """Where a new API token's secret is written, in a file only its owner can read; None: the user's state folder."""
     progress: Callable[[float, float | None, str], Awaitable[None]] | None = None
+    kept: Any = None
+    """What the preview read of the items (`Plan.kept`); where it is given, the operation plans without reading."""
+    stopping: anyio.Event = field(default_factory=anyio.Event, compare=False)
+    """Is set when the server stops: a run begins nothing more."""
+    item: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    """Held by a bulk run while it looks at one item and writes it: keeps single writes of other calls from between."""
+    memo: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+    """What was read once and may be wanted again within the call, such as for the next page."""
     _stages: _Stages = field(default_factory=_Stages, repr=False, compare=False)
 
     async def report(self, done: float, total: float, message: str) -> None:
@@ -206,13 +216,14 @@ class Operation:
     answer: type[Answer]
     csv: str | None
     record: type[BaseModel] | None
+    columns: str
 
     @property
     def annotations(self) -> ToolAnnotations:
         """All four hints, set from the declared effect."""
         return ToolAnnotations(
             read_only_hint=self.effect is Effect.READ,
-            destructive_hint=self.effect is Effect.DESTROY or self.may_confirm,
+            destructive_hint=self.effect is Effect.DESTROY or (self.effect is Effect.CHANGE and self.may_confirm),
             idempotent_hint=self.idempotent,
             open_world_hint=True,
         )
@@ -243,12 +254,13 @@ def operation(
     idempotent: bool = True,
     csv: str | None = None,
     record: type[BaseModel] | None = None,
+    columns: str = "",
 ) -> Callable[[OperationFunction], Operation]:
     """Declares an operation.
 
     `may_confirm`: a changing tool of which some calls must be confirmed (its plan says which). `idempotent` is false
     where the same call made twice does more than once. `csv`: the path of the resource that has all rows of the answer,
-    such as "lists/users"; of a list, `record` is what the API sends for a row.
+    such as "lists/users"; `record` is what the API sends for a row of a list, `columns` says what a report's are.
 
     Raises:
         TypeError: the effect and what the function returns do not fit: reads answer, every write returns a plan.
@@ -267,10 +279,8 @@ def operation(
             if marker is not None:
                 references[parameter.name] = marker
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            if default is UNSET:
-                default = Field(default_factory=lambda: UNSET)
             fields[parameter.name] = (wire, default)
-        if effect is Effect.DESTROY or may_confirm:
+        if effect is not Effect.READ:
             fields[CONFIRM_TOKEN] = (Annotated[str | None, _TOKEN_FIELD], None)
         return Operation(
             name=name,
@@ -286,6 +296,7 @@ def operation(
             answer=answer,
             csv=csv,
             record=record,
+            columns=columns,
         )
 
     return declare
@@ -304,8 +315,6 @@ def _answer_of(name: str, effect: Effect, returned: Any) -> type[Answer]:
 
 def _wire_type(hint: Any) -> tuple[Any, Reference | None]:
     """What the client sends for a parameter: the declared type, or strings where the operation receives things."""
-    if Unset in get_args(hint):
-        hint = Union[tuple(arm for arm in get_args(hint) if arm is not Unset)]  # noqa: UP007 - built at run time
     inner, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     optional = type(None) in get_args(inner)
     if optional and not extras:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -203,9 +204,36 @@ def _only(error: BaseException) -> BaseException:
 
 
 def data_of(result: CallToolResult) -> dict[str, Any]:
-    """The structured content, which is the same in every way of answering."""
+    """The structured content, which is the same in every way of answering; of an error, what its text says."""
+    if result.is_error:
+        return _error_in(text_of(result))
     assert isinstance(result.structured_content, dict)
     return result.structured_content
+
+
+def _error_in(text: str) -> dict[str, Any]:
+    """An error's parts, as its text has them: message, candidates, check, and the facts in brackets at the end."""
+    *lines, last = text.split("\n")
+    facts = {name: value for name, pattern in _FACTS.items() for value in re.findall(pattern, last)}
+    candidates = [json.loads(line[2:]) for line in lines if line.startswith("- {")]
+    message = "\n".join(line for line in lines if not line.startswith(("- {", "Check with ")))
+    data: dict[str, Any] = {"message": message, "retryable": "may be tried again" in last, **facts}
+    if candidates:
+        data["candidates"] = candidates
+    if found := re.search(r"^Check with (\w+) (.*)\.$", "\n".join(lines), re.M):
+        data["check"] = {"tool": found[1], "arguments": json.loads(found[2])}
+    for name in ("status", "retry_after"):
+        if name in data:
+            data[name] = int(data[name])
+    return data
+
+
+_FACTS = {
+    "code": r"code (\w+)",
+    "status": r"HTTP (\d+)",
+    "retry_after": r"wait (\d+) s",
+    "request_id": r"request id ([^;)]+)",
+}
 
 
 def text_of(result: CallToolResult) -> str:
@@ -220,7 +248,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> CallToolResult:
     result = await client.call_tool(tool, arguments)
     data = data_of(result)
     if result.is_error:
-        assert text_of(result).startswith(data["message"])
+        assert result.structured_content is None
         assert data["code"] not in ("", "internal_error"), data
     else:
         assert json.loads(text_of(result)) == data

@@ -2,25 +2,68 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated, Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from pp_mcp.answers import AssignmentRow, ItemAnswer, ListAnswer, Named, ToolCall, full, scope_of
 from pp_mcp.api import Written
-from pp_mcp.declare import UNSET, Call, Effect, Unset, operation
+from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Assignment, ContentItem, User
 from pp_mcp.operations import params
-from pp_mcp.operations.lists import list_page
+from pp_mcp.operations.lists import OUTSTANDING, kept_page, list_page, sent
 from pp_mcp.plan import Done, Plan, call_of, left_out, update_plan
 from pp_mcp.text import person, quoted, word
 
-OUTSTANDING = ("not_started", "in_progress")
-"""States in which there is still something to do (inferred from the help centre; not itself a value of the API)."""
+NO_ENROLLMENT = "An assignment of an event is not an enrollment: people enroll themselves, or are enrolled in PlusPlus."
 
 DueFromArg = Annotated[params.DayArg, Field(description="Due on or after.")]
 DueUntilArg = Annotated[params.DayArg, Field(description="Due on or before.")]
+
+CompletedFromArg = Annotated[params.FromArg, Field(description="Completed at or after, date or time.")]
+CompletedUntilArg = Annotated[params.UntilArg, Field(description="Completed at or before, date or time.")]
+
+
+@dataclass(frozen=True)
+class CompletedWithin:
+    """The time within which assignments were completed, ISO 8601. The API cannot filter by it: it is done here."""
+
+    gte: str | None = None
+    lte: str | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it leaves anything out."""
+        return self.gte is not None or self.lte is not None
+
+    @property
+    def words(self) -> str:
+        """` completed from 2026-01-01T00:00:00Z until 2026-03-31T23:59:59Z`."""
+        bounds = {"from": self.gte, "until": self.lte}
+        said = [f"{name} {bound.removesuffix('.999999Z')}" for name, bound in bounds.items() if bound]
+        return f" completed {' '.join(said)}" if said else ""
+
+    def filters(self, state: object) -> dict[str, str]:
+        """What the API can be asked beside a filter by `state`, so that less has to be read."""
+        return {"state": "completed"} if self.is_given and state is None else {}
+
+    def has(self, assignment: Assignment) -> bool:
+        """Whether the assignment was completed in that time."""
+        if not self.is_given:
+            return True
+        try:
+            when = _instant(assignment.completed_datetime or "")
+        except ValueError:
+            return False
+        after = self.gte is None or when >= _instant(self.gte)
+        return after and (self.lte is None or when <= _instant(self.lte))
+
+
+def _instant(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @operation(
@@ -41,6 +84,8 @@ async def list_assignments(
     due_date_lte: DueUntilArg | None = None,
     created_gte: params.FromArg | None = None,
     created_lte: params.UntilArg | None = None,
+    completed_gte: CompletedFromArg | None = None,
+    completed_lte: CompletedUntilArg | None = None,
     page: params.PageArg = 1,
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
@@ -48,6 +93,35 @@ async def list_assignments(
     """List who has to do which training: everyone a course was given (assigned) to, or what a person has open, and how
     each stands: not started, in progress, completed, dropped, excused; when due. For counts, rates, groups or managers
     use report_assignments; late ones: list_overdue_assignments."""
+    filters: dict[str, Any] = {
+        "user": user,
+        "content_item": content_item,
+        "state": state,
+        "content_type": content_type,
+        "is_overdue": is_overdue,
+        "due_date_gte": due_date_gte,
+        "due_date_lte": due_date_lte,
+        "created_gte": created_gte,
+        "created_lte": created_lte,
+    }
+    completed = CompletedWithin(completed_gte, completed_lte)
+    if completed.is_given:
+        asked = {name: sent(value) for name, value in {**filters, **completed.filters(state)}.items()}
+        return await kept_page(
+            call,
+            "list_assignments",
+            Assignment,
+            AssignmentRow,
+            keep=completed.has,
+            order=lambda assignment: assignment.completed_datetime or "",
+            asked=asked,
+            noun="assignment",
+            scope=_scope(user, content_item) + completed.words,
+            page=page,
+            page_size=page_size,
+            detail=detail,
+            filters={**filters, "completed_gte": completed_gte, "completed_lte": completed_lte},
+        )
     return await list_page(
         call,
         "list_assignments",
@@ -58,15 +132,7 @@ async def list_assignments(
         page=page,
         page_size=page_size,
         detail=detail,
-        user=user,
-        content_item=content_item,
-        state=state,
-        content_type=content_type,
-        is_overdue=is_overdue,
-        due_date_gte=due_date_gte,
-        due_date_lte=due_date_lte,
-        created_gte=created_gte,
-        created_lte=created_lte,
+        **filters,
     )
 
 
@@ -146,6 +212,7 @@ async def assign_content(
     if expires_at is not None:
         body["expires_at"] = expires_at
     known = {one.public_id for one in existing.items}
+    effects = [NO_ENROLLMENT] if content_item.content_type == "event" else []
 
     async def apply() -> Done:
         written = await call.api.write("assign_content", Assignment, body)
@@ -160,7 +227,8 @@ async def assign_content(
         missed = [field for field, value in asked.items() if not params.same_moment(after[field], value)]
         return Done(
             summary=f"Assigned {quoted(content_item.name)} to {person(user.name, user.email)}, {_due(made)}."
-            + left_out(missed),
+            + left_out(missed)
+            + "".join(f" {effect}" for effect in effects),
             target=target_of(made),
             changes={"state": [None, made.state], **{field: [None, after[field]] for field in asked}},
             not_applied=missed,
@@ -172,6 +240,7 @@ async def assign_content(
         target=target_of(active) if active else Named(kind="assignment", name=f"{content_item.name} for {user.name}"),
         summary=f"Assign {quoted(content_item.name)} to {person(user.name, user.email)}.",
         apply=apply,
+        effects=effects,
         unchanged=f"{label_of(active)} is already outstanding: {word(active.state)}, {_due(active)}, public_id "
         f"{word(active.public_id)}. Change its dates with update_assignment."
         if active
@@ -186,12 +255,12 @@ async def assign_content(
 async def update_assignment(
     call: Call,
     assignment: params.AssignmentArg,
-    due_date: Annotated[params.DayArg, Field(description="New due date; null removes it.")] | Unset | None = UNSET,
-    expires_at: Annotated[
-        params.ExpiryArg, Field(description="New expiry: date (its end) or ISO time; null removes it.")
+    due_date: Annotated[params.DayArg, Field(description="New due date, YYYY-MM-DD.")] | None = None,
+    expires_at: Annotated[params.ExpiryArg, Field(description="New expiry, ISO 8601.")] | None = None,
+    clear: Annotated[
+        list[Literal["due_date", "expires_at"]], Field(description="Fields to empty.", min_length=1, max_length=2)
     ]
-    | Unset
-    | None = UNSET,
+    | None = None,
 ) -> Plan:
     """Move, extend, set or remove the due date (deadline) or expiry of one person's training ("give Jane two more
     weeks"). Event enrollments are refused: the event manages their dates. For many use bulk_update_assignments."""
@@ -205,16 +274,11 @@ async def update_assignment(
         "update_assignment",
         Assignment,
         assignment,
-        params.asked_for(
-            "due_date",
-            "expires_at",
-            due_date=due_date.isoformat() if isinstance(due_date, date) else due_date,
-            expires_at=expires_at,
-        ),
+        params.asked_for(clear, due_date=due_date.isoformat() if due_date else None, expires_at=expires_at),
         target=target_of(assignment),
         comparable=_dates,
         same=params.same_moment,
-        clears=frozenset({"due_date", "expires_at"}),
+        clearable=frozenset({"due_date", "expires_at"}),
         after_conflict=after_conflict,
     )
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from pp_mcp.answers import ListAnswer, Row, concise, full
+from pp_mcp.api.walk import Coverage, walk
 from pp_mcp.declare import Call
-from pp_mcp.models import Page
+from pp_mcp.models import Assignment, Page
 from pp_mcp.text import listed, plural, plural_of
 
 RowT = TypeVar("RowT", bound=Row)
@@ -28,17 +30,93 @@ async def list_page(
     page_size: int,
     detail: str,
     always: Mapping[str, Any] | None = None,
+    note: str = "",
     **filters: Any,
 ) -> ListAnswer[RowT]:
     """Reads one page and answers it. `filters` are the arguments by which the caller can narrow the list; `always` are
-    filters beside them that this tool sets itself."""
-    sent = {name: _sent(value) for name, value in {**filters, **(always or {})}.items()}
-    found = await call.api.page(operation, model, page=page, page_size=page_size, **sent)
-    return list_answer(found, row, detail, noun=noun, scope=scope, filters=filters)
+    filters beside them that this tool sets itself. `note` is a sentence that follows the summary."""
+    asked = {name: sent(value) for name, value in {**filters, **(always or {})}.items()}
+    found = await call.api.page(operation, model, page=page, page_size=page_size, **asked)
+    return list_answer(found, row, detail, noun=noun, scope=scope, filters=filters, note=note)
 
 
-def _sent(value: Any) -> Any:
+async def count(call: Call, operation: str, model: type[BaseModel], **filters: Any) -> int:
+    """How many rows a list has."""
+    return (await call.api.page(operation, model, page_size=1, **filters)).total_count
+
+
+async def count_outstanding(call: Call, **filters: str) -> int:
+    """How many assignments are still to be done."""
+    counts = [await count(call, "list_assignments", Assignment, state=state, **filters) for state in OUTSTANDING]
+    return sum(counts)
+
+
+OUTSTANDING = ("not_started", "in_progress")
+"""States in which there is still something to do (inferred from the help centre; not itself a value of the API)."""
+
+
+def sent(value: Any) -> Any:
+    """A filter's value as the API takes it: a date as ISO 8601, a thing as its id."""
     return value.isoformat() if isinstance(value, date) else getattr(value, "public_id", value)
+
+
+class _Kept:
+    """The rows of a list that a filter of ours leaves. Each is kept as JSON, which takes a fraction of the memory."""
+
+    def __init__(self, keep: Callable[[Any], bool], order: Callable[[Any], str]) -> None:
+        self.rows: list[tuple[str, str, str]] = []
+        self.coverage: Coverage | None = None
+        self._keep = keep
+        self._order = order
+
+    def take(self, thing: Any) -> None:
+        """Keeps a row, if it is to be kept."""
+        if self._keep(thing):
+            self.rows.append((self._order(thing), thing.public_id, thing.model_dump_json(exclude_unset=True)))
+
+
+async def kept_page(
+    call: Call,
+    operation: str,
+    model: type[BaseModel],
+    row: type[RowT],
+    *,
+    keep: Callable[[Any], bool],
+    order: Callable[[Any], str],
+    asked: Mapping[str, Any],
+    noun: str,
+    scope: str,
+    page: int,
+    page_size: int,
+    detail: str,
+    filters: Mapping[str, Any],
+) -> ListAnswer[RowT]:
+    """Answers one page of the rows that `keep` leaves, the last by `order` first.
+
+    The API cannot filter so: all rows that it finds for `asked` are read, once for all pages of a call. Where that is
+    not possible in the call's time, there is no count and the summary says how much was read.
+    """
+    kept = call.memo.get(operation)
+    if not isinstance(kept, _Kept):
+        kept = call.memo[operation] = _Kept(keep, order)
+        kept.coverage = await walk(
+            call.api, operation, model, kept.take, kept.rows.clear, filters=asked, progress=call.rows_read
+        )
+        kept.rows.sort(reverse=True)
+    coverage = kept.coverage
+    total = len(kept.rows)
+    first = (page - 1) * page_size
+    things = [model.model_validate_json(text) for _, _, text in kept.rows[first : first + page_size]]
+    found = Page(things, page, page_size, total, math.ceil(total / page_size))
+    answer = list_answer(found, row, detail, noun=noun, scope=scope, filters=filters)
+    if coverage is not None and not coverage.complete:
+        answer.summary = (
+            f"Incomplete: {coverage.rows_read:,} of {coverage.rows_total:,} rows read ({coverage.reason}), so there "
+            f"may be more. Among those: {answer.summary}"
+        )
+        answer.total_count = None
+        answer.model_fields_set.discard("total_count")
+    return answer
 
 
 def list_answer(
@@ -49,6 +127,7 @@ def list_answer(
     noun: str,
     scope: str = "",
     filters: Mapping[str, Any],
+    note: str = "",
 ) -> ListAnswer[RowT]:
     """The answer for one page. `scope` follows the noun (" of the group “Platform”"); `filters` are the arguments that
     narrow the list, by name, None where they were not given."""
@@ -70,6 +149,8 @@ def list_answer(
     if next_page is not None:
         others = [name for name in filters if name not in given]
         summary += f" Next: page={next_page}" + (f", or narrow with {listed(others, 5)}." if others else ".")
+    if note:
+        summary += f" {note}"
     shown = full if detail == "full" else concise
     return ListAnswer[RowT](
         summary=summary,

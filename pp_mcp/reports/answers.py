@@ -13,9 +13,12 @@ from pydantic import BaseModel, Field, PrivateAttr
 from pp_mcp.answers import Answer
 from pp_mcp.api.walk import Coverage
 from pp_mcp.reports.counting import Bucket, Counting
-from pp_mcp.text import neutralise
+from pp_mcp.text import listed, neutralise
 
-TopArg = Annotated[int, Field(ge=1, le=100, description="Rows; the rest is summed.")]
+MOST = 100
+"""Rows that an answer has at most."""
+
+TopArg = Annotated[int, Field(ge=1, le=MOST, description="Rows; the rest is summed.")]
 
 USUAL = 15
 """Rows where nothing else is asked for."""
@@ -57,37 +60,52 @@ class Found:
     """The CSV's columns, in their order; a row may bring more."""
     coverage: Coverage
     how: str
+    things: str
+    """What the rows are of, such as "people"."""
+    narrow: Sequence[str]
+    """Arguments by which the caller can narrow the report further."""
+    fixed: frozenset[str] = frozenset()
+    """Columns that hold the same in every row, for the caller asked for it; the answer leaves them out."""
 
     def every_row(self) -> Iterable[ReportRow]:
         """All rows, whole."""
         return (self.row(bucket, True) for bucket in self.counting.every())
 
-    def first_rows(self, top: int) -> list[ReportRow]:
-        """As many of the first rows as have room, one at least, with long names cut; behind them the rest in one."""
+    def first_rows(self, top: int) -> tuple[list[ReportRow], int]:
+        """As many of the first rows as have room, one at least, with long names cut; and how many more there are, which
+        are summed up in a last row."""
         buckets = self.counting.first(top)
         room = ROOM if top <= USUAL else MORE_ROOM
         rows: list[ReportRow] = []
         for bucket in buckets:
-            row = {name: _cut(name, value) for name, value in self.row(bucket, False).items()}
+            shown = ((name, value) for name, value in self.row(bucket, False).items() if name not in self.fixed)
+            row = {name: _cut(name, value) for name, value in shown}
             room -= len(json.dumps(row, ensure_ascii=False, separators=(",", ":"))) + 1
             if room < 0 and rows:
                 break
             rows.append(row)
-        if more := len(self.counting) - len(rows):
-            name = next(iter(self.counting.dimensions))
+        more = len(self.counting) - len(rows)
+        if more:
+            name = next(name for name in self.counting.dimensions if name not in self.fixed)
             rows.append({name: f"({more:,} more)", **self.figures(self.counting.rest(buckets[: len(rows)]))})
-        return rows
+        return rows, more
 
     def answer(self, top: int, *, summary: str, totals: ReportRow) -> ReportAnswer:
         """The report with its first `top` rows; with none where all are wanted, which the CSV takes one by one."""
-        answer = ReportAnswer(
-            summary=summary,
-            rows=[] if top == EVERY else self.first_rows(top),
-            totals=totals,
-            coverage=coverage_answer(self.coverage, self.how),
-        )
+        rows, more = ([], 0) if top == EVERY else self.first_rows(top)
+        if more:
+            summary += f" {more:,} more {self.things} in the last row: {_ways(self.narrow, top)}."
+        coverage = coverage_answer(self.coverage, self.how)
+        answer = ReportAnswer(summary=summary, rows=rows, totals=totals, coverage=coverage)
         answer.keep(self)
         return answer
+
+
+def _ways(narrow: Sequence[str], top: int) -> str:
+    """How to see what is not shown."""
+    ways = [f"narrow with {listed(list(narrow), 4)}"] if narrow else []
+    ways += ["raise top"] if top < MOST else []
+    return ", ".join([*ways, "or read csv"])
 
 
 class ReportAnswer(Answer):
@@ -97,7 +115,9 @@ class ReportAnswer(Answer):
     totals: ReportRow
     coverage: CoverageAnswer
     csv: str | None = None
-    """URI of all rows as CSV; reading it counts again."""
+    """URI of all rows as CSV, or of the first part of them; reading it counts again."""
+    csv_parts: int | None = None
+    """How many parts the CSV has, where it is more than one."""
     _found: Found = PrivateAttr()
 
     def keep(self, found: Found) -> None:

@@ -35,7 +35,16 @@ _HEADER = (
 )
 
 
-@operation(toolset="reports", title="Report on the catalogue's health", effect=Effect.READ, csv="reports/content")
+@operation(
+    toolset="reports",
+    title="Report on the catalogue's health",
+    effect=Effect.READ,
+    csv="reports/content",
+    columns="public_id, name, content_type, findings (never_assigned, nobody_finished, low_rated, stale), "
+    "total_assignments, completed_assignments_count, last_finished (day; blank where it is not known or never), "
+    "avg_feedback_rating (1 to 5), created (day, of new items only) and modified (day). Items without findings are "
+    "left out.",
+)
 async def report_content(
     call: Call,
     content_type: Annotated[list[ContentType], Field(description="Content types.", min_length=1)] | None = None,
@@ -51,12 +60,12 @@ async def report_content(
     filters = {"content_type": content_type, "channel": channel, "group": group.public_id if group else None}
     coverage = await read_all(call, "list_content_items", ContentItem, catalogue.take, catalogue.restart, filters)
     since = (call.today - timedelta(days=stale_days)).isoformat()
-    finished = Finished(since)
-    await finished.read(call, [item for item in catalogue.in_use.values() if item.total_assignments != 0])
-    if finished.reason is not None:
-        coverage = replace(coverage, complete=False, reason=coverage.reason or finished.reason)
+    completions = Completions(since)
+    await completions.read(call, [item for item in catalogue.in_use.values() if item.total_assignments != 0])
+    if completions.reason is not None:
+        coverage = replace(coverage, complete=False, reason=coverage.reason or completions.reason)
 
-    findings = {key: _findings(item, finished) for key, item in catalogue.in_use.items()}
+    findings = {key: _findings(item, completions) for key, item in catalogue.in_use.items()}
     # Of all items the most assigned come first among those with as many findings.
     counting = Counting({"name": "public_id"}, ("findings", "total_assignments"))
     for key, found in findings.items():
@@ -67,25 +76,32 @@ async def report_content(
 
     def row(bucket: Bucket, _whole: bool) -> dict[str, Any]:
         (key,) = bucket.key
-        return _row(catalogue.in_use[key], findings[key], finished)
+        return _row(catalogue.in_use[key], findings[key], completions)
 
     counts = {name: counting.totals[name] for name in FINDINGS}
+    never = sum(completions.nobody_ever(item) for item in catalogue.in_use.values())
     scope = scope_of(for_the_group=group.name if group else None)
     kinds = f" ({listed(list(content_type))})" if content_type else ""
     if catalogue.total:
         said = f"{plural(catalogue.total, 'content item')}{kinds}{scope}: {catalogue.figures}."
-        noted = [f"{count:,} {FINDINGS[name].format(days=stale_days)}" for name, count in counts.items() if count]
+        words = {name: said.format(days=stale_days) for name, said in FINDINGS.items()}
+        if never:
+            words["nobody_finished"] += f" ({never:,} of them never)"
+        noted = [f"{count:,} {words[name]}" for name, count in counts.items() if count]
         nothing = f"Nothing stands out among those in use{'' if coverage.complete else ', as far as was read'}"
         said += f" {'Of those in use: ' + '; '.join(noted) if noted else nothing}."
     else:
         said = f"No content items{kinds}{scope}{'' if coverage.complete else ' among those'}."
+    narrower = {"content_type": content_type, "channel": channel, "group": group}
     return Found(
         counting=counting,
         row=row,
         figures=lambda rest: {name: rest[name] for name in FINDINGS if rest[name]},
         header=_HEADER.split(),
         coverage=coverage,
-        how=f"one pass over {plural(coverage.rows_read, 'content item')}, {finished.how}",
+        things="items with findings",
+        narrow=[name for name, given in narrower.items() if not given],
+        how=f"one pass over {plural(coverage.rows_read, 'content item')}, {completions.how}",
     ).answer(
         top,
         summary=caution(coverage) + said,
@@ -96,6 +112,7 @@ async def report_content(
             "hidden": catalogue.hidden,
             "with_findings": len(counting),
             **counts,
+            "never_finished": never,
         },
     )
 
@@ -130,7 +147,7 @@ class _Catalogue:
         self.in_use, self.archived, self.hidden = {}, 0, 0
 
 
-class Finished:
+class Completions:
     """When items were last completed, by id: `latest` where all of an item's completions were read, and `lately` those
     that turned out to be finished since the day asked for, of which no more was read."""
 
@@ -148,6 +165,11 @@ class Finished:
             return False
         known = item.public_id in self.latest or item.completed_assignments_count == 0
         return known and self.latest.get(item.public_id, "")[:10] < self.since
+
+    def nobody_ever(self, item: ContentItem) -> bool:
+        """Whether it is known that the item was assigned and nobody ever finished it."""
+        never = item.completed_assignments_count == 0 or self.latest.get(item.public_id) == ""
+        return item.total_assignments != 0 and never and item.public_id not in self.lately
 
     async def read(self, call: Call, items: list[ContentItem]) -> None:
         """Finds out when each of these items was last completed.
@@ -208,18 +230,18 @@ class Finished:
         return None
 
 
-def _findings(item: ContentItem, finished: Finished) -> list[str]:
+def _findings(item: ContentItem, completions: Completions) -> list[str]:
     """What is wrong with an item in use, of `FINDINGS`, as far as it is known."""
     found = {
         "never_assigned": item.total_assignments == 0,
-        "nobody_finished": item.total_assignments != 0 and finished.nobody_since(item),
+        "nobody_finished": item.total_assignments != 0 and completions.nobody_since(item),
         "low_rated": item.avg_feedback_rating is not None and item.avg_feedback_rating < LOW_RATING,
-        "stale": bool(item.modified) and (item.modified or "")[:10] < finished.since,
+        "stale": bool(item.modified) and (item.modified or "")[:10] < completions.since,
     }
     return [name for name, is_so in found.items() if is_so]
 
 
-def _row(item: ContentItem, findings: list[str], finished: Finished) -> dict[str, Any]:
+def _row(item: ContentItem, findings: list[str], completions: Completions) -> dict[str, Any]:
     created = (item.created or "")[:10]
     row: dict[str, Any] = {
         "public_id": item.public_id,
@@ -228,10 +250,10 @@ def _row(item: ContentItem, findings: list[str], finished: Finished) -> dict[str
         "findings": findings,
         "total_assignments": item.total_assignments,
         "completed_assignments_count": item.completed_assignments_count,
-        "last_finished": finished.latest.get(item.public_id, "")[:10] or None,
+        "last_finished": completions.latest.get(item.public_id, "")[:10] or None,
         "avg_feedback_rating": item.avg_feedback_rating,
         # Said of new ones alone: that nobody finished them yet is no wonder.
-        "created": created if created >= finished.since else None,
+        "created": created if created >= completions.since else None,
         "modified": (item.modified or "")[:10] or None,
     }
     return {name: value for name, value in row.items() if value is not None}

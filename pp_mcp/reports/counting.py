@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -12,9 +13,12 @@ from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING
 
 _BITS = 40
-"""Of each number that is packed with others into one."""
+"""Of each count that is packed with others into one number."""
 
-_MASK = (1 << _BITS) - 1
+_KEY_BITS = 24
+"""Of each value's number in a packed key: two of them make a small number."""
+
+_MASK, _KEY_MASK = (1 << _BITS) - 1, (1 << _KEY_BITS) - 1
 
 Key = tuple[str, ...]
 """A bucket's values, one for each dimension; people and things are named by their ids."""
@@ -31,7 +35,7 @@ class Bucket(NamedTuple):
 
 
 class Counting:
-    """Rows counted by up to three dimensions.
+    """Rows counted by up to three dimensions, and the people among them.
 
     `dimensions` maps each to the field that an answer has beside its name: an e-mail, an id, or none. Buckets come in
     the order of two columns, `ranked`, the largest first. There may be nearly as many buckets as rows (people by
@@ -45,8 +49,10 @@ class Counting:
         self._columns = {name: at for at, name in enumerate(ranked)}
         self._numbered: dict[str, int] = {}
         self._values: list[str] = []
-        self._ones: dict[Counted, int] = {}
+        self._ones: dict[tuple[Counted, bool], int] = {}
         self._packed: dict[int, int] = {}
+        self._people: set[int] = set()
+        self._pairs: set[int] = set()
         self._total = 0
 
     def __len__(self) -> int:
@@ -54,25 +60,44 @@ class Counting:
 
     def restart(self) -> None:
         """Forgets what was counted."""
-        self._packed.clear()
+        for kept in (self._packed, self._people, self._pairs):
+            kept.clear()
         self._total = 0
 
-    def add(self, values: Iterable[str], counted: Counted) -> None:
-        """Counts one row."""
+    def add(self, values: Iterable[str], counted: Counted, person: str | None = None) -> None:
+        """Counts one row, of this person."""
         key = 0
         for value in values:
-            number = self._numbered.get(value)
-            if number is None:
-                number = self._numbered[value] = len(self._values)
-                self._values.append(value)
-            key = key << _BITS | number
-        one = self._ones.get(counted)
-        if one is None:
-            one = self._ones[counted] = sum(amount << _BITS * self._place(name) for name, amount in counted)
+            key = key << _KEY_BITS | self._number(value)
         before = self._packed.get(key)
+        is_new = person is not None and self._is_new(key, before, person)
+        one = self._ones.get((counted, is_new))
+        if one is None:
+            columns = (*counted, (PEOPLE, 1)) if is_new else counted
+            one = sum(amount << _BITS * self._place(name) for name, amount in columns)
+            self._ones[counted, is_new] = one
         # A bucket of one row, as most are where there are many, shares its number with all others like it.
         self._packed[key] = one if before is None else before + one
         self._total += one
+
+    def _number(self, value: str) -> int:
+        number = self._numbered.get(value)
+        if number is None:
+            number = self._numbered[value] = len(self._values)
+            self._values.append(value)
+        return number
+
+    def _is_new(self, key: int, before: int | None, person: str) -> bool:
+        """Whether the bucket has no row of the person yet."""
+        number = self._number(person)
+        self._people.add(number)
+        if "user" in self.dimensions:
+            return before is None
+        pair = key << _KEY_BITS | number
+        if pair in self._pairs:
+            return False
+        self._pairs.add(pair)
+        return True
 
     def named(self, public_id: str, name: str, email: str | None = None) -> str:
         """The id, whose name and e-mail are kept."""
@@ -86,14 +111,29 @@ class Counting:
     @property
     def totals(self) -> Counter[str]:
         """The counts of all rows."""
-        return self._unpacked(self._total)
+        counts = self._unpacked(self._total)
+        counts[PEOPLE] = len(self._people)
+        return counts
 
-    def rest(self, shown: Iterable[Bucket]) -> Counter[str]:
+    def rest(self, shown: Sequence[Bucket]) -> Counter[str]:
         """The counts of all buckets but these."""
         counts = self.totals
         for bucket in shown:
             counts.subtract(bucket.counts)
+        keys = {self._packed_key(bucket.key) for bucket in shown}
+        if "user" in self.dimensions:
+            at = list(self.dimensions).index("user")
+            people = {self._key(key)[at] for key in self._packed if key not in keys}
+        else:
+            people = {pair & _KEY_MASK for pair in self._pairs if pair >> _KEY_BITS not in keys}
+        counts[PEOPLE] = len(people)
         return counts
+
+    def _packed_key(self, key: Key) -> int:
+        packed = 0
+        for value in key:
+            packed = packed << _KEY_BITS | self._numbered[value]
+        return packed
 
     def first(self, most: int) -> list[Bucket]:
         """The first buckets; ties go by key, so that two answers are alike."""
@@ -112,7 +152,7 @@ class Counting:
 
     def _key(self, key: int) -> Key:
         places = range(len(self.dimensions) - 1, -1, -1)
-        return tuple(self._values[key >> _BITS * place & _MASK] for place in places)
+        return tuple(self._values[key >> _KEY_BITS * place & _KEY_MASK] for place in places)
 
     def _unpacked(self, packed: int) -> Counter[str]:
         return Counter({name: packed >> _BITS * at & _MASK for name, at in self._columns.items()})
@@ -139,6 +179,9 @@ class Counting:
         return [name for dimension in self.dimensions.items() for name in dimension if name is not None]
 
 
+PEOPLE = "people"
+"""The column of distinct people."""
+
 STATES = ("not_started", "in_progress", "completed", "dropped", "exempted")
 """Known states, in the order they are told; any other counts as `other`."""
 
@@ -153,7 +196,15 @@ def is_late(assignment: Assignment, today: date) -> bool:
 def counted(assignment: Assignment, today: date) -> Counted:
     """The columns that one assignment counts in."""
     state = assignment.state if assignment.state in STATES else "other"
-    return ("total", 1), (state, 1), ("overdue", is_late(assignment, today))
+    columns = ("total", 1), (state, 1), ("overdue", int(is_late(assignment, today)))
+    if state in OUTSTANDING and assignment.progress:
+        return *columns, (_PROGRESS, round(min(max(assignment.progress, 0), 1) * _WHOLE))
+    return columns
+
+
+_PROGRESS = "progress"
+_WHOLE = 1_000_000
+"""Progress is summed up in millionths: the sum is then the same in whatever order the rows come."""
 
 
 def outstanding(counts: Counter[str]) -> int:
@@ -166,17 +217,35 @@ def base(counts: Counter[str]) -> int:
     return counts["total"] - counts["dropped"] - counts["exempted"]
 
 
-def figures(counts: Counter[str], *, rates: bool, whole: bool = False) -> dict[str, Any]:
-    """Counts of assignments as an answer names them, with the rate only where it means something. `whole`: the rarer
-    states too where there are none."""
-    shown: dict[str, Any] = {
-        "total": counts["total"],
-        "completed": counts["completed"],
-        "outstanding": outstanding(counts),
-        "overdue": counts["overdue"],
-    }
-    shown |= {name: counts[name] for name in ("dropped", "exempted", "other") if whole or counts[name]}
-    if rates:
-        of = base(counts)
-        shown["completion_rate"] = round(counts["completed"] / of, 3) if of else None
-    return shown
+def average_progress(counts: Counter[str]) -> float | None:
+    """The mean progress of what is outstanding, 0 to 1, to three digits; None where nothing is."""
+    return round(counts[_PROGRESS] / _WHOLE / outstanding(counts), 3) if outstanding(counts) else None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Which figures an answer about assignments gives: rates only where they mean something, and all of them only where
+    all rows were read; `inactive` only where it is known who is."""
+
+    complete: bool
+    rates: bool
+    inactive: bool = False
+
+    def of(self, counts: Counter[str], *, whole: bool = False) -> dict[str, Any]:
+        """Counts as an answer names them. `whole`: the rarer ones too where there are none."""
+        shown: dict[str, Any] = {
+            "total": counts["total"],
+            **({"people": counts[PEOPLE]} if PEOPLE in counts else {}),
+            "completed": counts["completed"],
+            "outstanding": outstanding(counts),
+            "overdue": counts["overdue"],
+        }
+        shown |= {name: counts[name] for name in ("dropped", "exempted", "other") if whole or counts[name]}
+        if self.inactive:
+            shown["inactive"] = counts["inactive"]
+        if self.complete and (whole or outstanding(counts)):
+            shown["average_progress"] = average_progress(counts)
+        if self.complete and self.rates:
+            of = base(counts)
+            shown["completion_rate"] = round(counts["completed"] / of, 3) if of else None
+        return shown

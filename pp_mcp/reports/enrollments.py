@@ -13,7 +13,7 @@ from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Enrollment
 from pp_mcp.operations.params import EventArg, FromArg, UntilArg, UserArg
 from pp_mcp.reports.answers import Found, ReportAnswer, TopArg, caution, percent
-from pp_mcp.reports.counting import Bucket, Counting
+from pp_mcp.reports.counting import PEOPLE, Bucket, Counting
 from pp_mcp.reports.reading import read_all
 from pp_mcp.text import listed, person, plural, word
 
@@ -25,7 +25,14 @@ _BESIDE = {"event": "event_id", "user": "email"}
 _STATUSES = ("enrolled", "waitlisted", "checked_in", "no_show", "dropped", "cancelled")
 
 
-@operation(toolset="reports", title="Report on attendance", effect=Effect.READ, csv="reports/enrollments")
+@operation(
+    toolset="reports",
+    title="Report on attendance",
+    effect=Effect.READ,
+    csv="reports/enrollments",
+    columns="for each of group_by its name, and event_id or email; then total, people (distinct), a column for each "
+    "status (enrolled, waitlisted, checked_in, no_show, dropped, cancelled) and no_show_rate (0 to 1).",
+)
 async def report_enrollments(
     call: Call,
     event: EventArg | None = None,
@@ -51,7 +58,13 @@ async def report_enrollments(
     # Within one status a rate says nothing.
     rates = coverage.complete and "status" not in dimensions
     counting = attendance.counting
-    header = [*counting.header(), "total", *_STATUSES, *(["no_show_rate"] if "status" not in dimensions else [])]
+    header = [
+        *counting.header(),
+        "total",
+        PEOPLE,
+        *_STATUSES,
+        *(["no_show_rate"] if "status" not in dimensions else []),
+    ]
 
     def row(bucket: Bucket, whole: bool) -> dict[str, Any]:
         labels = counting.labels(bucket.key)
@@ -66,6 +79,9 @@ async def report_enrollments(
         header=header,
         coverage=coverage,
         how=f"one pass over {plural(coverage.rows_read, 'enrollment')}",
+        things=_THINGS[dimensions[0]] if len(dimensions) == 1 else "combinations",
+        narrow=[name for name, given in {"event": event, "user": user, "dates": created_gte}.items() if not given],
+        fixed=_fixed(dimensions, {"event": event, "user": user}),
     )
     scope = scope_of(in_=event.name if event else None, of=user.name if user else None)
     return found.answer(
@@ -73,6 +89,15 @@ async def report_enrollments(
         summary=_summary(attendance, coverage, scope),
         totals=_figures(counting.totals, rates=coverage.complete),
     )
+
+
+_THINGS = {"event": "events", "status": "statuses", "attendance_method": "ways to attend", "user": "people"}
+
+
+def _fixed(dimensions: list[str], given: dict[str, Any]) -> frozenset[str]:
+    """The columns that hold what the filters say already; none where nothing else would name a row."""
+    names = {name for name, value in given.items() if value is not None}
+    return frozenset() if names >= set(dimensions) else frozenset(names | {_BESIDE[name] for name in names})
 
 
 class _Attendance:
@@ -93,9 +118,9 @@ class _Attendance:
             "status": status,
             "attendance_method": enrollment.attendance_method or "none",
         }
-        # A tenant may have a status called "total".
-        counted = (("total", 1), (status, int(status != "total")))
-        self.counting.add((values[name] for name in self.counting.dimensions), counted)
+        # A tenant may have a status called "total" or "people".
+        counted = (("total", 1), (status, int(status not in ("total", PEOPLE))))
+        self.counting.add((values[name] for name in self.counting.dimensions), counted, user.public_id)
         if status == "no_show":
             self.missed[user.public_id] += 1
 
@@ -114,7 +139,7 @@ class _Attendance:
 
 def _figures(counts: Counter[str], *, rates: bool) -> dict[str, Any]:
     """Counts by status, the total, and the no-show rate where it means something and somebody was expected."""
-    shown: dict[str, Any] = {"total": counts["total"]}
+    shown: dict[str, Any] = {"total": counts["total"], PEOPLE: counts[PEOPLE]}
     shown |= {name: counts[name] for name in sorted(counts) if counts[name]}
     expected = counts["checked_in"] + counts["no_show"]
     if rates and expected:
@@ -126,7 +151,7 @@ def _summary(attendance: _Attendance, coverage: Coverage, scope: str) -> str:
     totals = attendance.counting.totals
     if not totals["total"]:
         return f"{caution(coverage)}No enrollments{scope}{'' if coverage.complete else ' among those'}."
-    counts = [(name, count) for name, count in totals.most_common() if count and name != "total"]
+    counts = [(name, count) for name, count in totals.most_common() if count and name not in ("total", PEOPLE)]
     by_status = [f"{count:,} {word(name).replace('_', ' ')}" for name, count in counts]
     said = f"{caution(coverage)}{plural(totals['total'], 'enrollment')}{scope}: {listed(by_status, 7)}"
     expected = totals["checked_in"] + totals["no_show"]

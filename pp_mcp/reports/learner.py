@@ -13,7 +13,7 @@ from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING
 from pp_mcp.operations.params import UserArg
 from pp_mcp.reports.answers import LONGEST_NAME, CoverageAnswer, caution, coverage_answer
-from pp_mcp.reports.counting import counted, figures, is_late, outstanding
+from pp_mcp.reports.counting import Figures, counted, is_late, outstanding
 from pp_mcp.text import listed, neutralise, person, plural, quoted, word
 
 LATELY = 30
@@ -73,7 +73,7 @@ async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
     return LearnerAnswer(
         summary=said,
         user=concise(UserRow, user),
-        totals=figures(counts, rates=coverage.complete),
+        totals=Figures(complete=coverage.complete, rates=True).of(counts),
         overdue=[_row(row) for row in late[:SHOWN]],
         next_due=[_row(row) for row in coming[:SHOWN]],
         completed_lately=[_row(row) for row in done[:SHOWN]],

@@ -1,4 +1,4 @@
-"""Who is in a group, who reports to whom: read once for a report, and kept small."""
+"""Whose assignments of what: read once for a report, in the way that takes fewest requests, and kept small."""
 
 from __future__ import annotations
 
@@ -9,11 +9,25 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from pp_mcp.api.walk import OUT_OF_TIME, PAGE_SIZE, PASSING, RESERVE, Coverage, Filters, for_each, now, walk, why
+from pp_mcp.api.walk import (
+    OUT_OF_TIME,
+    PAGE_SIZE,
+    PASSING,
+    RESERVE,
+    Coverage,
+    Filters,
+    PageReader,
+    for_each,
+    now,
+    walk,
+    walk_pages,
+    why,
+)
 from pp_mcp.declare import Call
 from pp_mcp.errors import NotFound, PlusPlusError
-from pp_mcp.models import Assignment, ContentItem, Group, PersonRef, User
-from pp_mcp.text import plural, quoted, word
+from pp_mcp.models import Assignment, ContentItem, Group, Page, PersonRef, User
+from pp_mcp.operations.assignments import CompletedWithin
+from pp_mcp.text import listed, plural, quoted, word
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -33,6 +47,8 @@ FEW = 3
 class Profile(NamedTuple):
     """What a report needs to know of a person."""
 
+    name: str
+    email: str | None
     manager: PersonRef | None
     is_active: bool
 
@@ -67,19 +83,23 @@ class People:
         if manager is not None:
             # One object for all who have the same manager.
             manager = self._managers.setdefault(manager.public_id, manager)
-        self.profiles[user.public_id] = Profile(manager, user.is_active is not False)
+        self.profiles[user.public_id] = Profile(user.label, user.email, manager, user.is_active is not False)
 
     def manager_of(self, public_id: str) -> PersonRef | str | None:
         """A person's manager; None where there is none, a word of `NOT_KNOWN` where that is not known."""
         profile = self.profiles.get(public_id)
         if profile is not None:
             return profile.manager
-        gone = public_id in self.unlisted or (self.coverage is not None and self.coverage.complete)
-        return UNKNOWN if gone else NOT_READ
+        return UNKNOWN if self.is_unlisted(public_id) else NOT_READ
 
-    def keep(self, public_id: str) -> None:
+    def is_unlisted(self, public_id: str) -> bool:
+        """Whether the API is known not to list the person."""
+        everyone = self.coverage is not None and self.coverage.complete
+        return public_id not in self.profiles and (everyone or public_id in self.unlisted)
+
+    def keep(self, public_ids: set[str]) -> None:
         """Forgets everybody else."""
-        self.profiles = {one: profile for one, profile in self.profiles.items() if one == public_id}
+        self.profiles = {one: profile for one, profile in self.profiles.items() if one in public_ids}
 
 
 async def read_all(
@@ -106,10 +126,15 @@ async def read_people(call: Call, filters: Filters, *, tolerant: bool = False) -
     return people
 
 
+async def pages_of(call: Call, operation: str, model: type[BaseModel], filters: Filters) -> int:
+    """How many requests all pages of a list take; takes one request to find out."""
+    count = (await call.api.page(operation, model, page=1, page_size=1, **filters)).total_count
+    return math.ceil(count / PAGE_SIZE)
+
+
 async def fewer_by_pages(call: Call, operation: str, model: type[BaseModel], filters: Filters, *, singly: int) -> bool:
     """Whether all pages of a list are fewer requests than so many single ones; takes one request to find out."""
-    count = (await call.api.page(operation, model, page=1, page_size=1, **filters)).total_count
-    return math.ceil(count / PAGE_SIZE) < singly
+    return await pages_of(call, operation, model, filters) < singly
 
 
 async def add_missing(call: Call, people: People, wanted: Iterable[str]) -> None:
@@ -145,20 +170,26 @@ AssignmentFilters = dict[str, str | bool | None]
 class Selection:
     """What the caller narrowed to. `filters` are those the API takes as they are."""
 
-    user: User | None = None
+    user: Sequence[User] | None = None
     manager: User | None = None
     group: Group | None = None
-    content_item: ContentItem | None = None
+    content_item: Sequence[ContentItem] | None = None
     filters: AssignmentFilters = field(default_factory=AssignmentFilters)
+    is_active: bool | None = None
+    """Only people who are active, or who are not."""
+    completed: CompletedWithin = field(default_factory=CompletedWithin)
+    """When the assignments were completed."""
 
     @property
     def words(self) -> str:
         """The selection after its noun: ` of “Security 101” in the group “Platform”`."""
         parts: list[str] = []
         if self.content_item:
-            parts.append(f" of {quoted(self.content_item.name)}")
+            parts.append(f" of {listed([quoted(item.name) for item in self.content_item], 3)}")
         if self.user:
-            parts.append(f" for {quoted(self.user.name)}")
+            parts.append(f" for {listed([quoted(user.name) for user in self.user], 3)}")
+        if self.is_active is not None:
+            parts.append(f" held by {'active' if self.is_active else 'deactivated'} people")
         if self.group:
             parts.append(f" in the group {quoted(self.group.name)}")
         if self.manager:
@@ -167,7 +198,7 @@ class Selection:
         parts += [f" {_SAID[name]} {word(str(given[name]))}" for name in _SAID if name in given]
         if given.get("is_overdue") is False:
             parts.append(", not overdue")
-        return "".join(parts)
+        return "".join(parts) + self.completed.words
 
     def counted(self, count: int) -> str:
         """`57 overdue assignments of “Security 101”`."""
@@ -177,18 +208,26 @@ class Selection:
     @property
     def allows_rates(self) -> bool:
         """Whether a completion rate means anything: of what was picked by its state it does not."""
-        return self.filters.get("state") is None and self.filters.get("is_overdue") is None
+        by_state = self.filters.get("state"), self.filters.get("is_overdue")
+        return by_state == (None, None) and not self.completed.is_given
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing narrows it: it is the whole tenant."""
-        named = (self.user, self.manager, self.group, self.content_item)
-        return all(one is None for one in named) and all(value is None for value in self.filters.values())
+        named = (self.user, self.manager, self.group, self.content_item, self.is_active, *self.filters.values())
+        return all(one is None for one in named) and not self.completed.is_given
+
+    @property
+    def items(self) -> dict[str, ContentItem]:
+        """The content items by id; none where it may be any."""
+        return {item.public_id: item for item in self.content_item or ()}
 
     @property
     def asked(self) -> AssignmentFilters:
-        """The filters for the API, but the person's."""
-        return {**self.filters, "content_item": self.content_item.public_id if self.content_item else None}
+        """The filters for the API, but for the people's and those of several content items."""
+        items = list(self.items)
+        one = items[0] if len(items) == 1 else None
+        return {**self.filters, **self.completed.filters(self.filters.get("state")), "content_item": one}
 
 
 _SAID = {
@@ -196,8 +235,8 @@ _SAID = {
     "state": "in state",
     "due_date_gte": "due from",
     "due_date_lte": "due until",
-    "created_gte": "made from",
-    "created_lte": "made until",
+    "created_gte": "created from",
+    "created_lte": "created until",
 }
 
 
@@ -207,29 +246,34 @@ class Read:
 
     coverage: Coverage
     how: str
-    people: People | None
-    """The people the selection was narrowed to by group or manager; None where it was not."""
 
 
 async def people_of(call: Call, selection: Selection) -> People | None:
-    """The people that group and manager leave; None where neither is given."""
+    """The people whose assignments are selected; None where they may be anybody's."""
+    users = selection.user
     if selection.group is None and selection.manager is None:
-        return None
-    filters = {
-        "group": selection.group.public_id if selection.group else None,
-        "manager": selection.manager.public_id if selection.manager else None,
-    }
-    people = await read_people(call, filters)
-    if selection.user is not None:
-        people.keep(selection.user.public_id)
+        if users is not None:
+            return People.of(one for one in users if selection.is_active in (None, one.is_active is not False))
+        if selection.is_active is None:
+            return None
+    people = await read_people(
+        call,
+        {
+            "group": selection.group.public_id if selection.group else None,
+            "manager": selection.manager.public_id if selection.manager else None,
+            "is_active": selection.is_active,
+        },
+    )
+    if users is not None:
+        people.keep({one.public_id for one in users})
     return people
 
 
 async def count_of(call: Call, selection: Selection) -> int:
-    """How many assignments the selection's own filters leave, whoever's they are."""
-    user = selection.user.public_id if selection.user else None
-    asked: AssignmentFilters = {**selection.asked, "user": user}
-    return (await call.api.page("list_assignments", Assignment, page=1, page_size=1, **asked)).total_count
+    """How many assignments there are in what is read of the selection where they may be anybody's, at most."""
+    if len(selection.items) > 1:
+        return sum(item.total_assignments or 0 for item in selection.items.values())
+    return (await call.api.page("list_assignments", Assignment, page=1, page_size=1, **selection.asked)).total_count
 
 
 async def read_assignments(
@@ -242,34 +286,79 @@ async def read_assignments(
 ) -> Read:
     """Hands every assignment of the selection to `take` once; see `walk` for `restart` and what ends it early.
 
-    `people`: those that group and manager leave, read already. Where not all of them could be read, it is not complete.
+    `people`: whose assignments are selected, read already. Where not all of them could be read, it is not complete.
     """
     theirs = people if people is not None else await people_of(call, selection)
-    if theirs is None:
-        user = selection.user.public_id if selection.user else None
-        asked = {**selection.asked, "user": user}
-        coverage = await read_all(call, "list_assignments", Assignment, take, restart, asked)
-        return Read(coverage, f"one pass over {plural(coverage.rows_read, 'assignment')}", None)
-    if not theirs:
+    items, asked = selection.items, selection.asked
+    if theirs is not None and not theirs:
         coverage, how = Coverage(complete=True, rows_read=0, rows_total=0, as_of=now()), "nobody to read of"
-    elif selection.user is None and await fewer_by_pages(
-        call, "list_assignments", Assignment, selection.asked, singly=len(theirs)
-    ):
+        return Read(_with(coverage, theirs), how)
+    if theirs is not None and len(theirs) == 1:
+        asked = {**asked, "user": next(iter(theirs.profiles))}
 
-        def take_theirs(assignment: Assignment) -> None:
-            if assignment.user.public_id in theirs:
-                take(assignment)
+    def take_wanted(assignment: Assignment) -> None:
+        is_theirs = theirs is None or assignment.user.public_id in theirs
+        is_of_these = len(items) < 2 or assignment.content_item.public_id in items
+        if is_theirs and is_of_these and selection.completed.has(assignment):
+            take(assignment)
 
-        coverage = await read_all(
-            call, "list_assignments", Assignment, take_theirs, restart, selection.asked, tolerant=True
-        )
-        how = f"one pass over {plural(coverage.rows_read, 'assignment')}, kept those of {_people(len(theirs))}"
-    else:
-        coverage = await _each(call, list(theirs.profiles), selection.asked, take)
+    singly = {"people": len(theirs) if theirs is not None and len(theirs) > 1 else math.inf}
+    singly["items"] = _requests(selection) if len(items) > 1 else math.inf
+    way, requests = min(singly.items(), key=lambda one: one[1])
+    if requests == math.inf or await pages_of(call, "list_assignments", Assignment, asked) < requests:
+        narrowed = people is not None or (theirs is not None and theirs.coverage is not None)
+        coverage = await read_all(call, "list_assignments", Assignment, take_wanted, restart, asked, tolerant=narrowed)
+        kept = [_people(len(theirs))] if theirs is not None and len(theirs) > 1 else []
+        kept += [plural(len(items), "item")] if len(items) > 1 else []
+        how = f"one pass over {plural(coverage.rows_read, 'assignment')}"
+        how += f", kept those of {' and '.join(kept)}" if kept else ""
+    elif way == "people" and theirs is not None:
+        coverage = await _each(call, list(theirs.profiles), asked, take_wanted)
         how = f"person by person, {_people(len(theirs))}"
-    if theirs.coverage is not None:
-        coverage = coverage.also(theirs.coverage, "the people")
-    return Read(coverage, how, theirs)
+    else:
+        page = _joined(call, [{**asked, "content_item": item} for item in items])
+        coverage = await walk_pages(call.api, page, take_wanted, restart, progress=call.rows_read)
+        how = f"item by item, {plural(len(items), 'item')}"
+    return Read(_with(coverage, theirs), how)
+
+
+def _with(coverage: Coverage, people: People | None) -> Coverage:
+    return coverage if people is None or people.coverage is None else coverage.also(people.coverage, "the people")
+
+
+def _requests(selection: Selection) -> int:
+    """How many requests the assignments of several items take, item by item, at most."""
+    counts = [item.total_assignments or 1 for item in selection.items.values()]
+    return sum(math.ceil(count / PAGE_SIZE) for count in counts)
+
+
+def _joined(call: Call, lists: list[Filters]) -> PageReader[Assignment]:
+    """Several lists of assignments, read as one: its first page holds the first pages of all, the others follow."""
+    totals = [0] * len(lists)
+    rest: list[tuple[int, int]] = []
+
+    async def read(at: int, number: int) -> list[Assignment]:
+        found = await call.api.page("list_assignments", Assignment, page=number, page_size=PAGE_SIZE, **lists[at])
+        totals[at] = found.total_count
+        if number == 1:
+            rest.extend((at, later) for later in range(2, found.total_pages + 1))
+        return found.items
+
+    async def page(number: int, size: int) -> Page[Assignment]:
+        rows: list[Assignment] = []
+        if number == 1:
+            rest.clear()
+
+            async def first(at: int) -> bool:
+                rows.extend(await read(at, 1))
+                return True
+
+            await for_each(range(len(lists)), first)
+        else:
+            rows = await read(*rest[number - 2])
+        return Page(rows, number, size, sum(totals), 1 + len(rest))
+
+    return page
 
 
 async def _each(

@@ -5,22 +5,30 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple, cast, get_args
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+from anyio.lowlevel import checkpoint
 from pydantic import BaseModel
 
-from pp_mcp.answers import ListAnswer
+from pp_mcp.answers import Answer, ListAnswer
 from pp_mcp.api.walk import walk_pages
 from pp_mcp.declare import Call, Operation
-from pp_mcp.errors import PlusPlusError
+from pp_mcp.errors import InvalidArgument, PlusPlusError
 from pp_mcp.models import Page
 from pp_mcp.reports.answers import EVERY, ReportAnswer
-from pp_mcp.text import neutralise
+from pp_mcp.text import listed, nearest, neutralise, plural, word
 
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001 - the wide forms count as well
-"""A spreadsheet takes a cell that begins with one of these for a formula, some after white space too."""
+_SIGNS = "=+-@\u02d7\u2212\u30a0\u29fe\ua78a\ufb29\u2795\u2796\u1400\u2e40\u2043"
+"""Signs that begin a formula, and what looks like one and is neither a dash nor a wide or small form of it."""
+
+_BEGINS = re.compile(r'(^|[;\t\r\n])([^\S\t\r\n]*"*)(?=([^;\s"]))')
+"""Where a cell begins, whatever a spreadsheet takes for the separator: a line break ends one too where quotes do not
+count, which is so behind another separator."""
 
 END = "\r\n"
 """Of a line (RFC 4180). The writer must know it, to put quotes around a text that holds it."""
@@ -29,9 +37,31 @@ Values = dict[str, Any]
 
 _NOT_IN_A_URI = frozenset({"page", "page_size", "detail", "top"})
 
+PART = "part"
+"""The argument of a URI that says which part of the rows is wanted: a number from 1, or "all"."""
+
+MOST_CHARACTERS = 60_000
+"""Of one part."""
+
+ROWS, LONG_ROWS, REPORT_ROWS = 100, 50, 150
+"""Rows of one part: of a list (a page of the API), of one whose rows have a description, and of a report. That many
+are shorter than a part may be, unless the tenant's texts are very long; they are cut then, but not in `part=all`."""
+
 
 class IncompleteTable(PlusPlusError):
     """Not all rows could be read. A part of a table would be taken for the whole, so none is given."""
+
+
+def rows_of_a_part(tool: Operation) -> int:
+    """How many rows of the tool's CSV make one part."""
+    if tool.record is None:
+        return REPORT_ROWS
+    return LONG_ROWS if "description" in tool.record.model_fields else ROWS
+
+
+def parts(tool: Operation, rows: int) -> int:
+    """How many parts so many rows have; one, with the header alone, where there are none."""
+    return max(1, math.ceil(rows / rows_of_a_part(tool)))
 
 
 def arguments_of(tool: Operation) -> list[str]:
@@ -41,13 +71,37 @@ def arguments_of(tool: Operation) -> list[str]:
 
 def csv_template(tool: Operation) -> str:
     """The URI template of a tool's CSV (RFC 6570)."""
-    return f"plusplus://{tool.csv}.csv{{?{','.join(arguments_of(tool))}}}"
+    return f"plusplus://{tool.csv}.csv{{?{','.join([*arguments_of(tool), PART])}}}"
+
+
+def csv_description(tool: Operation) -> str:
+    """What a reader of the template needs to know."""
+    columns = tool.columns
+    if tool.record is not None:
+        columns = f"{', '.join(columns_of(tool.record))}, and what else the API sends."
+    return (
+        f"All rows of {tool.name} as CSV, by its arguments (lists comma-separated), in parts of at most "
+        f"{MOST_CHARACTERS:,} characters, each with the header row: part=2 is the second, part=all is everything, for "
+        f"clients that save it as a file. Columns: {columns}"
+    )
 
 
 def csv_uri(tool: Operation, given: Values) -> str:
-    """The URI of all rows for these arguments, as a client gave them."""
+    """The URI of the rows for these arguments, as a client gave them."""
     query = [f"{name}={_in_a_uri(given[name])}" for name in arguments_of(tool) if given.get(name) is not None]
     return f"plusplus://{tool.csv}.csv" + (f"?{'&'.join(query)}" if query else "")
+
+
+def csv_fields(tool: Operation, answer: Answer, given: Values) -> dict[str, Any]:
+    """The fields of an answer that lead to its CSV: none where it has all rows itself."""
+    if isinstance(answer, ReportAnswer):
+        rows = len(answer.found.counting)
+    elif isinstance(answer, ListAnswer) and answer.next_page is not None and answer.total_count is not None:
+        rows = answer.total_count
+    else:
+        return {}
+    count = parts(tool, rows)
+    return {"csv": csv_uri(tool, given), **({"csv_parts": count} if count > 1 else {})}
 
 
 def _in_a_uri(value: Any) -> str:
@@ -56,18 +110,119 @@ def _in_a_uri(value: Any) -> str:
     return quote(str(value).lower() if isinstance(value, bool) else str(value), safe="")
 
 
-async def csv_text(tool: Operation, call: Call, values: Values) -> str:
-    """All rows of a tool's answer to these values.
+def arguments_in(tool: Operation, query: str) -> tuple[Values, int | None]:
+    """The tool's arguments in a URI's query, and the number of the part, None for all. The commas of a list stand as
+    they are, those inside a value are encoded.
+
+    Raises:
+        InvalidArgument: an argument that there is not, or that is given twice, or a part that cannot be.
+    """
+    valid = [*arguments_of(tool), PART]
+    given: Values = {}
+    problems: dict[str, list[str]] = {}
+    for pair in query.split("&") if query else []:
+        name, _, value = pair.partition("=")
+        name = unquote(name)
+        if name not in valid:
+            near = nearest(name, valid)
+            hint = f"did you mean {near}? " if near else ""
+            problems[word(name)] = [f"unknown parameter; {hint}valid: {', '.join(valid)}"]
+        elif name in given:
+            problems[name] = ["given twice; give a list as one value, comma-separated"]
+        elif value:
+            schema = tool.input_schema["properties"].get(name, {})
+            is_list, is_name = schema.get("type") == "array", name in tool.references
+            texts = value.split(",") if is_name else unquote(value).split(",")
+            given[name] = [unquote(one) for one in texts] if is_list else unquote(value)
+        if len(problems) >= _MOST_PROBLEMS:
+            break
+    part = given.pop(PART, "1")
+    if part != "all" and not re.fullmatch(r"[1-9][0-9]{0,5}", part):
+        problems[PART] = ["must be a number from 1, or all"]
+    if problems:
+        said = listed([f"{name}: {said[0]}" for name, said in problems.items()], _MOST_PROBLEMS)
+        raise InvalidArgument(f"{tool.csv}.csv: {said}. Nothing was read.", field_errors=problems)
+    return given, None if part == "all" else int(part)
+
+
+_MOST_PROBLEMS = 8
+
+
+async def csv_text(tool: Operation, call: Call, values: Values, part: int | None) -> str:
+    """A part of the rows of a tool's answer to these values, or, where it is None, all of them.
 
     Raises:
         IncompleteTable: not all rows could be read.
+        InvalidArgument: there is no such part.
     """
     if tool.record is None:
         answer: ReportAnswer = await tool.function(call, **{**values, "top": EVERY})
-        _check(answer.coverage)
-        sheet = Sheet(answer.found.header)
-        return sheet.text([sheet.line(row) for row in answer.found.every_row()])
-    return await _every_page(tool, call, values, Sheet(columns_of(tool.record)))
+        _check_whole(answer.coverage)
+        found, size = answer.found, rows_of_a_part(tool)
+        if part is None:
+            rows = found.every_row()
+        else:
+            _check_part(tool, part, len(found.counting))
+            rows = islice(found.every_row(), (part - 1) * size, part * size)
+        return await _sheet_of(found.header, rows, short=part is not None)
+    if part is None:
+        return await _every_page(tool, call, values)
+    listed: ListAnswer[Any] = await tool.function(call, **_page(values, part, rows_of_a_part(tool)))
+    if listed.total_count is None:
+        raise IncompleteTable(listed.summary)
+    _check_part(tool, part, listed.total_count)
+    return await _sheet_of(columns_of(tool.record), map(_flat, listed.items), short=True)
+
+
+def _page(values: Values, number: int, size: int) -> Values:
+    return {**values, "page": number, "page_size": size, "detail": "full"}
+
+
+def _flat(row: BaseModel) -> dict[str, Any]:
+    return flat(row.model_dump(mode="json", exclude_unset=True))
+
+
+def _check_whole(coverage: Any) -> None:
+    if not coverage.complete:
+        raise IncompleteTable(
+            f"Only {coverage.rows_read:,} of {coverage.rows_total:,} rows could be read: {coverage.reason}. A part "
+            "would be taken for the whole, so there is no table; narrow the query or try again."
+        )
+
+
+def _check_part(tool: Operation, part: int, rows: int) -> None:
+    count = parts(tool, rows)
+    if part > count:
+        raise InvalidArgument(
+            f"There is no part {part:,}: {plural(rows, 'row')} in {plural(count, 'part')}.",
+            field_errors={PART: [f"must be at most {count}"]},
+        )
+
+
+async def _sheet_of(header: Iterable[str], rows: Iterable[dict[str, Any]], *, short: bool) -> str:
+    """The rows as text; where it must be `short`, long cells are cut until it is short enough."""
+    names = list(header)
+    if not short:
+        sheet = Sheet(names)
+        lines: list[SheetLine] = []
+        for row in rows:
+            lines.append(sheet.line(row))
+            if len(lines) % 500 == 0:
+                # A long table is not to keep other callers waiting.
+                await checkpoint()
+        return sheet.text(lines)
+    kept = list(rows)
+    text = ""
+    for longest in _LENGTHS:
+        sheet = Sheet(names, longest)
+        text = sheet.text([sheet.line(row) for row in kept])
+        if len(text) <= MOST_CHARACTERS:
+            break
+    return text
+
+
+_LENGTHS = (None, 1_000, 500, 250, 120, 60, 40, 20)
+"""Characters of a cell, tried one after the other."""
 
 
 class _Placed(NamedTuple):
@@ -78,31 +233,22 @@ class _Placed(NamedTuple):
     line: SheetLine
 
 
-async def _every_page(tool: Operation, call: Call, values: Values, sheet: Sheet) -> str:
+async def _every_page(tool: Operation, call: Call, values: Values) -> str:
     """The rows of a list, over all its pages. Only their text is kept."""
+    sheet = Sheet(columns_of(tool.record) if tool.record else ())
     found: list[_Placed] = []
 
     async def page(number: int, size: int) -> Page[_Placed]:
-        asked = {**values, "page": number, "page_size": size, "detail": "full"}
-        answer: ListAnswer[Any] = await tool.function(call, **asked)
-        rows = [
-            _Placed(row.public_id, number, sheet.line(flat(row.model_dump(mode="json", exclude_unset=True))))
-            for row in answer.items
-        ]
+        answer: ListAnswer[Any] = await tool.function(call, **_page(values, number, size))
+        if answer.total_count is None:
+            raise IncompleteTable(answer.summary)
+        rows = [_Placed(row.public_id, number, sheet.line(_flat(row))) for row in answer.items]
         pages = math.ceil(answer.total_count / answer.page_size)
         return Page(rows, number, answer.page_size, answer.total_count, pages)
 
-    _check(await walk_pages(call.api, page, found.append, found.clear))
+    _check_whole(await walk_pages(call.api, page, found.append, found.clear))
     found.sort(key=lambda placed: placed.page)
     return sheet.text(placed.line for placed in found)
-
-
-def _check(coverage: Any) -> None:
-    if not coverage.complete:
-        raise IncompleteTable(
-            f"Only {coverage.rows_read:,} of {coverage.rows_total:,} rows could be read: {coverage.reason}. A part "
-            "would be taken for the whole, so there is no table; narrow the query or try again."
-        )
 
 
 class SheetLine(NamedTuple):
@@ -115,8 +261,9 @@ class SheetLine(NamedTuple):
 class Sheet:
     """Makes lines of rows. It has the columns of `header`, and behind them those that turn up in rows."""
 
-    def __init__(self, header: Iterable[str]) -> None:
+    def __init__(self, header: Iterable[str], longest: int | None = None) -> None:
         self._columns = dict.fromkeys(header)
+        self._longest = longest
         self._file = io.StringIO()
         self._writer = csv.writer(self._file, lineterminator=END)
 
@@ -125,20 +272,27 @@ class Sheet:
         for name, value in row.items():
             if value is not None:
                 self._columns.setdefault(name)
-        return self._line([row.get(name) for name in self._columns])
+        return self._line([self._cell(name, row.get(name)) for name in self._columns])
+
+    def _cell(self, name: str, value: Any) -> str:
+        text = cell(value)
+        # An e-mail or id that is cut is of no use.
+        if self._longest is None or name.endswith(("email", "_id")):
+            return text
+        return neutralise(text, self._longest)
 
     def text(self, lines: Iterable[SheetLine]) -> str:
         """Header and lines, each with its end."""
         width = len(self._columns)
-        parts = [self._line(list(self._columns)).text]
+        parts = [self._line([cell(name) for name in self._columns]).text]
         parts += [line.text + "," * (width - line.cells) for line in lines]
         return END.join(parts) + END
 
-    def _line(self, values: list[Any]) -> SheetLine:
+    def _line(self, cells: list[str]) -> SheetLine:
         self._file.seek(0)
         self._file.truncate()
-        self._writer.writerow([cell(value) for value in values])
-        return SheetLine(self._file.getvalue().removesuffix(END), len(values))
+        self._writer.writerow(cells)
+        return SheetLine(self._file.getvalue().removesuffix(END), len(cells))
 
 
 def flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -159,8 +313,21 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = "; ".join(_part(one) for one in cast(list[Any], value)) if isinstance(value, list) else str(value)
-    clean = neutralise(text)
-    return f"'{clean}" if clean.lstrip().startswith(_FORMULA) else clean
+    return _BEGINS.sub(
+        lambda begin: f"{begin[1]}{_APOSTROPHE if _is_sign(begin[3]) else ''}{begin[2]}", neutralise(text)
+    )
+
+
+_APOSTROPHE = "'"
+
+
+def _is_sign(character: str) -> bool:
+    """Whether a spreadsheet, or a person, may take the character for one that begins a formula."""
+    return (
+        character in _SIGNS
+        or unicodedata.category(character) == "Pd"
+        or unicodedata.normalize("NFKC", character)[:1] in set("=+-@\u2212")
+    )
 
 
 def _part(value: Any) -> str:

@@ -10,19 +10,21 @@ from urllib.parse import unquote
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
-from mcp.types import Completion, CompletionArgument, ResourceTemplate
+from mcp.types import Completion, CompletionArgument, Resource, ResourceTemplate
 from pydantic import BaseModel
 
 from pp_mcp.api import Api
 from pp_mcp.declare import Operation
-from pp_mcp.errors import PlusPlusError, Refused, UnclearReference
+from pp_mcp.errors import InvalidArgument, PlusPlusError, Refused, UnclearReference
 from pp_mcp.inventory import ALL_TOOLS, BY_NAME
 from pp_mcp.models import ContentItem, Group, User
 from pp_mcp.server.arguments import prepare
-from pp_mcp.server.csv import arguments_of, csv_template, csv_text
+from pp_mcp.server.asking import identity
+from pp_mcp.server.csv import arguments_in, csv_description, csv_template, csv_text, csv_uri
 from pp_mcp.server.explain import explained
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime
+from pp_mcp.server.reads import Reader
 from pp_mcp.server.render import rendered
 from pp_mcp.text import neutralise, quoted, word
 
@@ -30,17 +32,21 @@ SUGGESTIONS = 20
 """Values that a completion offers; the protocol takes up to 100."""
 
 _THINGS = {
-    "users": ("get_user", "user", "A person"),
-    "groups": ("get_group", "group", "A group"),
-    "content": ("get_content_item", "content_item", "A content item"),
-    "assignments": ("get_assignment", "assignment", "An assignment"),
+    "users": ("get_user", "user", "A person", "e-mail, public_id or full name"),
+    "groups": ("get_group", "group", "A group", "public_id or exact name"),
+    "content": ("get_content_item", "content_item", "A content item", "public_id or exact name"),
+    "assignments": ("get_assignment", "assignment", "An assignment", "public_id"),
 }
 
 _CSV = {f"{tool.csv}.csv": tool for tool in ALL_TOOLS if tool.csv}
 
+_LISTED = ("report_assignments", "report_content", "report_enrollments", "list_overdue_assignments")
+"""The tools whose CSVs without filters a client can pick from a list."""
+
 TOOL_OF = {
-    **{f"plusplus://{path}/{{{argument}}}": BY_NAME[tool] for path, (tool, argument, _) in _THINGS.items()},
+    **{f"plusplus://{path}/{{{argument}}}": BY_NAME[tool] for path, (tool, argument, *_) in _THINGS.items()},
     **{csv_template(tool): tool for tool in _CSV.values()},
+    **{csv_uri(tool, {}): tool for tool in _CSV.values()},
 }
 """The tool whose answers a resource template gives: a request that may not use the one may not read the other."""
 
@@ -54,23 +60,30 @@ class Resources:
 
     def templates(self) -> list[ResourceTemplate]:
         """The templates, with a name, title and description each."""
-        found: list[ResourceTemplate] = []
-        for path, (tool, argument, title) in _THINGS.items():
-            if tool in self.tools:
-                uri, name = f"plusplus://{path}/{{{argument}}}", tool.removeprefix("get_")
-                found.append(ResourceTemplate(uri_template=uri, name=name, title=title, mime_type="application/json"))
-        for tool in _CSV.values():
-            if tool.name in self.tools:
-                found.append(
-                    ResourceTemplate(
-                        uri_template=csv_template(tool),
-                        name=(tool.csv or "").replace("/", "_"),
-                        title=f"{tool.title}, as CSV",
-                        description=f"All rows of {tool.name} as CSV, with its arguments (lists comma-separated).",
-                        mime_type="text/csv",
-                    )
-                )
-        return found
+        things = [
+            ResourceTemplate(
+                uri_template=f"plusplus://{path}/{{{argument}}}",
+                name=tool.removeprefix("get_"),
+                title=title,
+                description=f"{title} with all fields, as {tool} answers it in JSON, by {by} (percent-encoded).",
+                mime_type="application/json",
+            )
+            for path, (tool, argument, title, by) in _THINGS.items()
+            if tool in self.tools
+        ]
+        return things + [
+            ResourceTemplate(uri_template=csv_template(tool), description=csv_description(tool), **_head(tool))
+            for tool in _CSV.values()
+            if tool.name in self.tools
+        ]
+
+    def listed(self) -> list[Resource]:
+        """The resources that need no argument."""
+        return [
+            Resource(uri=csv_uri(BY_NAME[name], {}), description=csv_description(BY_NAME[name]), **_head(BY_NAME[name]))
+            for name in _LISTED
+            if name in self.tools
+        ]
 
     async def read(self, uri: str, context: Context[Any, Any]) -> ReadResourceContents:
         """What a resource holds.
@@ -78,44 +91,41 @@ class Resources:
         Raises:
             ResourceError: it says why it cannot be read, in words for the reader.
         """
-        path, _, query = uri.removeprefix("plusplus://").partition("?")
+        scheme, _, rest = uri.partition("://")
+        path, _, query = rest.partition("?")
         kind, _, name = path.partition("/")
-        if path in _CSV:
-            tool = _CSV[path]
-            given = _given(tool, query)
-        elif kind in _THINGS and name and "/" not in name and not query:
-            tool_name, argument, _ = _THINGS[kind]
-            tool = BY_NAME[tool_name]
-            given = {argument: unquote(name)}
-        else:
-            raise ResourceNotFoundError(f"Unknown resource: {neutralise(uri, 300)}")
-        if not uri.startswith("plusplus://") or tool.name not in self.tools:
+        is_thing = kind in _THINGS and bool(name) and "/" not in name
+        tool = _CSV.get(path) or (BY_NAME[_THINGS[kind][0]] if is_thing else None)
+        if scheme != "plusplus" or tool is None or tool.name not in self.tools:
             raise ResourceNotFoundError(f"Unknown resource: {neutralise(uri, 300)}")
         try:
             why_not = narrowing_of(context.headers).why_not(tool)
             if why_not is not None:
                 raise Refused(why_not)
+            if is_thing:
+                if query:
+                    raise InvalidArgument(f"plusplus://{kind} takes no parameters. Nothing was read.", field_errors={})
+                given, part = {_THINGS[kind][1]: unquote(name)}, None
+            else:
+                given, part = arguments_in(tool, query)
             call = self.runtime.call()
             values, _ = await prepare(tool, given, call.api)
-            if path in _CSV:
-                return ReadResourceContents(content=await csv_text(tool, call, values), mime_type="text/csv")
+            reader, filters = Reader(self.runtime.audit, identity(context)), {name: values[name] for name in given}
+            if not is_thing:
+                csv = await csv_text(tool, call, values, part)
+                await reader.note(tool, filters, {"lines": csv.count("\n")}, event="resource")
+                return ReadResourceContents(content=csv, mime_type="text/csv")
             answer: BaseModel = await tool.function(call, **values)
+            await reader.note(tool, filters, {"rows": 1}, event="resource")
             text = json.dumps(rendered(answer).structured_content, ensure_ascii=False)
             return ReadResourceContents(content=text, mime_type="application/json")
         except PlusPlusError as error:
             raise _failure(error, tool) from None
 
 
-def _given(tool: Operation, query: str) -> dict[str, Any]:
-    """The arguments in a query; the commas of a list stand as they are, those inside a value are encoded."""
-    properties = tool.input_schema["properties"]
-    given: dict[str, Any] = {}
-    for part in query.split("&"):
-        name, _, value = part.partition("=")
-        if value and name in arguments_of(tool):
-            is_list = properties[name].get("type") == "array"
-            given[name] = [unquote(one) for one in value.split(",")] if is_list else unquote(value)
-    return given
+def _head(tool: Operation) -> dict[str, Any]:
+    name = (tool.csv or "").replace("/", "_")
+    return {"name": name, "title": f"{tool.title}, as CSV", "mime_type": "text/csv"}
 
 
 def _failure(error: PlusPlusError, operation: Operation) -> ResourceError:
@@ -145,6 +155,11 @@ async def suggest(runtime: Runtime, tools: frozenset[str], argument: CompletionA
 
 _ALSO = {"person": "user"}
 """Arguments of prompts, and the tools' argument that takes the same."""
+
+
+def is_person(argument: str) -> bool:
+    """Whether completing this argument shows people."""
+    return _ALSO.get(argument, argument) in ("user", "manager")
 
 
 async def _found(api: Api, name: str, text: str) -> tuple[list[str], int]:

@@ -48,7 +48,7 @@ async def test_a_token_fits_the_set_that_was_shown(tenant: Tenant, stage: Stage)
         )
         second = await ask(client, ASSIGN, **given, confirm_token=first["confirm_token"])
         assert second["status"] == "confirmation_required"
-        assert second["summary"].startswith("What was confirmed fits no more")
+        assert second["summary"].startswith("The confirmation is no longer valid")
         assert holders(tenant) == {}
         for other in ({"due_date": "2027-01-01"}, {"reassign": True}):
             answer = await ask(client, ASSIGN, **given, **other, confirm_token=second["confirm_token"])

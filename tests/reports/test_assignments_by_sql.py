@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from desk import TODAY, Desk, column, desk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage import FULL
+from stage import FULL, TODAY, Stage
 
 from pp_mcp.demo import Tenant
 
@@ -65,7 +64,7 @@ def figures(counts: tuple[int, ...], *, rate: bool) -> dict[str, Any]:
     return {**named, "completion_rate": round(completed / counted, 3) if counted else None} if rate else named
 
 
-def rows_by_sql(there: Desk, group_by: list[str], filters: dict[str, Any]) -> list[dict[str, Any]]:
+def rows_by_sql(there: Stage, group_by: list[str], filters: dict[str, Any]) -> list[dict[str, Any]]:
     clause, params = where(filters)
     keys = ", ".join(KEY[name] for name in group_by)
     names = "u.email, m.name, m.email, u.is_active, c.name"
@@ -138,14 +137,14 @@ async def test_assignments(tenants: list[Tenant], question: tuple[int, list[str]
     tenant = tenants[which]
     filters: dict[str, Any] = {}
     for name, value in picked.items():
-        things = column(tenant, SOURCES[name]) if name in SOURCES else None
+        things = Stage(tenant).column(SOURCES[name]) if name in SOURCES else None
         filters[name] = things[value % len(things)] if things else value
-    async with desk(tenant) as there:
-        answer = await there.ask("report_assignments", group_by=group_by, top=100, **filters)
-        expected = rows_by_sql(there, group_by, filters)
-        clause, params = where(filters)
-        totals = there.sql(f"SELECT {COUNTS} {TABLES} WHERE {clause}", *params)[0]
-        states = dict(there.sql(f"SELECT a.state, count(*) {TABLES} WHERE {clause} GROUP BY 1", *params))
+    there = Stage(tenant)
+    answer = await there.answer("report_assignments", group_by=group_by, top=100, **filters)
+    expected = rows_by_sql(there, group_by, filters)
+    clause, params = where(filters)
+    totals = there.sql(f"SELECT {COUNTS} {TABLES} WHERE {clause}", *params)[0]
+    states = dict(there.sql(f"SELECT a.state, count(*) {TABLES} WHERE {clause} GROUP BY 1", *params))
     assert answer["coverage"]["complete"], answer["coverage"]
     rates = not {"state", "is_overdue"} & set(filters)
     assert answer["totals"] == {**figures(totals, rate=rates), "by_state": states}

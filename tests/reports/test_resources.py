@@ -103,7 +103,7 @@ async def test_an_unclear_name_says_who_is_meant(client: Client, tenant: Tenant)
         ("plusplus://groups/No%20such%20team", "No group"),
         ("plusplus://lists/assignments.csv?state=late", "state: must be one of not_started"),
         ("plusplus://reports/assignments.csv?group_by=user,planet", "must be one of"),
-        ("plusplus://reports/content.csv?stale_days=0", "stale_days: must be at least 1"),
+        ("plusplus://reports/content.csv?stale_days=0", "stale_days: Input should be greater than or equal to 1"),
         ("plusplus://lists/group_members.csv", "group: is required"),
     ],
 )

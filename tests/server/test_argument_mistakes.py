@@ -121,5 +121,5 @@ async def test_a_change_of_nothing_says_what_could_be_changed(tool: str, tenant:
     }[tool]
     async with connected(tenant) as client:
         error = await refused(client, tool, **target)
-    assert error["message"].startswith("Nothing to change: give")
+    assert error["message"].startswith("Nothing to change. Give")
     assert stage.writes() == []
