@@ -127,6 +127,7 @@ async def _in_the_middle(tries: Tries, how: str) -> None:
                 more = _assigned(place, item) - then
                 tries.held(more <= 24, f"{more} more were assigned after {how}")
                 if how == "SIGTERM":
+                    await anyio.sleep(0.5)
                     answered = server.answers.get(number)
                     tries.held(answered is not None, "not answered, though the client still listened")
             done = _assigned(place, item) - before

@@ -82,7 +82,7 @@ async def _(tries: Tries) -> None:
         ]
         for tool, given in calls:
             result = await client.call_tool(tool, given)
-            size = max(len(text(result)), len(json.dumps(data(result), ensure_ascii=False)))
+            size = max(len(text(result)), len(json.dumps(data(result), ensure_ascii=False, separators=(",", ":"))))
             longest = max(longest, size)
             tries.held(size <= LIMIT, f"{tool}: {size:,} characters")
             wrong = [one for one in _names(data(result)) if len(one) > LONGEST_NAME or "\n" in one]
