@@ -17,7 +17,7 @@ from typing import Any, cast
 import anyio
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, InputRequiredResult
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from pp_mcp.answers import ErrorAnswer, ManyAnswer, ToolCall, WriteAnswer
 from pp_mcp.audit import Entry
@@ -350,7 +350,7 @@ def _check_flags(plan: Plan) -> None:
 def _is_valid(undo: ToolCall) -> bool:
     """Whether the undo's tool accepts its arguments: the tenant may have held what no tool sets."""
     try:
-        BY_NAME[undo.tool].arguments.model_validate(undo.arguments)
-    except ValidationError:
+        parse(BY_NAME[undo.tool], undo.arguments)
+    except InvalidArgument:
         return False
     return True

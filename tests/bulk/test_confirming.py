@@ -132,7 +132,7 @@ async def test_two_servers_at_once_assign_nobody_twice(tenant: Tenant) -> None:
     made = [
         key
         for answer in answers
-        for key in (answer["undo"] or {"arguments": {"assignments": []}})["arguments"]["assignments"]
+        for key in (answer.get("undo") or {"arguments": {"assignments": []}})["arguments"]["assignments"]
     ]
     assert len(made) == len(set(made)) == len(people)
 

@@ -80,7 +80,7 @@ async def test_a_change_of_which_nothing_was_taken_over(stage: Stage) -> None:
     async with connected(stage.tenant, transport=Between(stage.tenant, after=answering(name=name))) as client:
         answer = await ask(client, "update_user", user=user, name="Another Name")
     assert answer["status"] == "partial"
-    assert (answer["undo"], answer["changes"]) == (None, {})
+    assert (answer.get("undo"), answer["changes"]) == (None, {})
     assert answer["summary"].startswith("Nothing of the user")
 
 
@@ -98,8 +98,8 @@ async def test_a_new_person_with_everything(client: Client, stage: Stage) -> Non
     answer = await confirmed(
         client, "create_user", email="x@acme.example", name="X Y", role="admin", employee_id="E-9", manager=boss
     )
-    assert answer["changes"]["manager"] == [None, name]
-    assert answer["changes"]["employee_id"] == [None, "E-9"]
+    assert answer["changes"]["manager"] == ["", name]
+    assert answer["changes"]["employee_id"] == ["", "E-9"]
     assert stage.one("SELECT employee_id FROM users WHERE email = 'x@acme.example'") == "E-9"
 
 

@@ -173,7 +173,7 @@ def test_an_undo_is_whole_or_not_there() -> None:
     assert len(mostly_undo["undo"]["arguments"]["members"]) == 800
     assert mostly_undo["left_out"] == 200 - len(mostly_undo["effects"])
     too_much = write(1_000, 10)
-    assert too_much["undo"] is None
+    assert "undo" not in too_much
     assert "too long" in too_much["undo_note"]
 
 
@@ -204,6 +204,7 @@ async def test_a_thousand_items_archived_in_one_answer(client: Client, stage: St
     assert answer["succeeded"] == 1_000
     assert len(compact(answer)) <= LIMIT
     assert len(stage.writes()) == 10
-    assert answer["undo"] is None
-    assert answer["undo_note"]
+    # Half of an undo is another change.
+    undo = answer.get("undo")
+    assert len(undo["arguments"]["items"]) == 1_000 if undo else answer["undo_note"]
     assert json.loads(json.dumps(answer)) == answer
