@@ -64,7 +64,7 @@ class ListAnswer(Answer, Generic[RowT]):
     """Absent where not all rows could be read."""
     page: int
     page_size: int
-    next_page: int | None
+    next_page: int | None = None
     items: list[RowT]
     csv: str | None = None
     """URI of all rows of all pages as CSV, where this is not the only page; it leads to the first part."""

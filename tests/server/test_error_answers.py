@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from stage import KEY, WAYS, Stage, Way, ask, connected, refused, text_of
+from stage import KEY, WAYS, Stage, Way, ask, connected, data_of, refused, text_of
 
 from pp_mcp.demo import Tenant
 
@@ -142,7 +142,7 @@ async def test_a_foreign_failure_shows_nothing_of_itself(
     assert result.is_error
     text = text_of(result)
     assert result.structured_content is None
-    assert "code internal_error" in text
+    assert data_of(result)["code"] == "internal_error"
     assert "may have happened" in text
     for hidden in ("RuntimeError", "secret.py", KEY, tenant.token, "Traceback", "site-packages"):
         assert hidden not in text

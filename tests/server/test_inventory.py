@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from mcp import Client
 from mcp.types import Tool
-from stage import WAYS, Way, connected, make_server, served
+from stage import WAYS, Way, connected, data_of, make_server, served
 
 from pp_mcp.config import Settings
 from pp_mcp.declare import Effect, Operation
@@ -105,7 +105,7 @@ def test_the_menu_fits_its_budget() -> None:
 async def test_tools_list_whole_fits_its_budget(tenant: Tenant) -> None:
     async with offline(tenant, WAYS[0], toolsets=Settings().toolsets) as client:
         answer = await client.list_tools()
-    assert menu.compact(answer.model_dump(mode="json", by_alias=True, exclude_none=True)) < 70_000
+    assert menu.compact(answer.model_dump(mode="json", by_alias=True, exclude_none=True)) <= 53_000
 
 
 @pytest.mark.parametrize("way", WAYS, ids=" ".join)
@@ -129,7 +129,8 @@ def test_a_tool_is_declared_fully(tool: Operation) -> None:
         Draft202012Validator.check_schema(schema)
         assert schema["type"] == "object"
         assert "$ref" not in json.dumps(schema)
-    assert tool.input_schema["additionalProperties"] is False
+    for word in ("additionalProperties", '"null"', "anyOf"):
+        assert word not in json.dumps(tool.input_schema)
     assert tool.output_schema["required"][0] == "summary"
     for name, prop in tool.input_schema["properties"].items():
         assert prop.get("description"), name
@@ -210,9 +211,8 @@ async def test_what_is_switched_off_is_hidden_and_refused(
         assert tool not in {one.name for one in (await client.list_tools()).tools}
         result = await client.call_tool(tool, {"anything": "at all"})
     assert result.is_error
-    assert isinstance(result.structured_content, dict)
-    assert result.structured_content["code"] == "refused"
-    message = result.structured_content["message"]
+    assert data_of(result)["code"] == "refused"
+    message = data_of(result)["message"]
     assert message.startswith(f"{tool} is switched off")
     assert re.search(rf"\b{setting}\b", message)
     assert message.endswith("Nothing was sent.")
