@@ -6,11 +6,12 @@ block carry the same object (some clients show a model only the one, some only t
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar, get_args
+from collections.abc import Iterator
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from pp_mcp.text import quoted
+from pp_mcp.text import looks_like_instructions, quoted
 
 Json = dict[str, Any]
 
@@ -21,6 +22,11 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     public_id: str
+
+    @classmethod
+    def added(cls, thing: BaseModel) -> Json:
+        """Fields of the row that the API does not send."""
+        return {}
 
 
 RowT = TypeVar("RowT", bound=Row)
@@ -58,7 +64,7 @@ class ListAnswer(Answer, Generic[RowT]):
     """Absent where not all rows could be read."""
     page: int
     page_size: int
-    next_page: int | None
+    next_page: int | None = None
     items: list[RowT]
     csv: str | None = None
     """URI of all rows of all pages as CSV, where this is not the only page; it leads to the first part."""
@@ -82,9 +88,13 @@ class WriteAnswer(Answer):
     target: Named | None = None
     changes: dict[str, list[Any]] | None = None
     not_applied: list[str] | None = None
-    undo: ToolCall | None = None
+    undo: Annotated[ToolCall | list[ToolCall] | None, WithJsonSchema({})] = None
+    """The call, or the calls in this order, that reverse it."""
     undo_note: str | None = None
     effects: list[str] | None = None
+    affected: Annotated[list[Json] | None, WithJsonSchema({"type": "array"})] = None
+    """Up to 25 of what would change: public_id, name, from, to."""
+    affected_total: int | None = None
     irreversible: bool | None = None
     needs: list[str] | None = None
     """Arguments that must be given as well before the call can be carried out."""
@@ -92,7 +102,7 @@ class WriteAnswer(Answer):
     expires_at: str | None = None
 
 
-OutcomeStatus = Literal["succeeded", "unchanged", "failed", "unknown"]
+OutcomeStatus = Literal["succeeded", "unchanged", "skipped", "failed", "unknown"]
 
 
 class Outcome(BaseModel):
@@ -105,13 +115,19 @@ class Outcome(BaseModel):
 
 
 class ManyAnswer(WriteAnswer):
-    """What a call that writes many things did to them: counts, and each item that failed or has an unknown outcome."""
+    """What a call that writes many things did: counts, and each item skipped, failed or with an unknown outcome."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     succeeded: int | None = None
     unchanged: int | None = None
+    skipped: int | None = None
+    """Changed after the preview, so left alone."""
     failed: int | None = None
     unknown: int | None = None
     not_sent: int | None = None
+    continue_: Annotated[ToolCall | None, WithJsonSchema({})] = Field(default=None, alias="continue")
+    """The call, with its token, that does what was not sent."""
     items: list[Outcome] | None = None
 
 
@@ -124,7 +140,6 @@ class ErrorAnswer(BaseModel):
     retryable: bool = False
     retry_after: float | None = None
     request_id: str | None = None
-    field_errors: dict[str, list[str]] | None = None
     candidates: list[dict[str, str]] | None = None
     check: ToolCall | None = None
     """After a lost answer: the call that shows whether the write happened."""
@@ -155,11 +170,24 @@ class UserRow(Row):
 
 
 class GroupRow(Row):
-    """A group."""
+    """A group; `note` says so where another system keeps it."""
 
     name: str | None = None
     source: str | None = None
     member_count: int | None = None
+    note: str | None = None
+
+    @classmethod
+    def added(cls, thing: BaseModel) -> Json:
+        kept = kept_elsewhere(getattr(thing, "source", None))
+        return {"note": kept} if kept else {}
+
+
+def kept_elsewhere(source: str | None) -> str | None:
+    """The warning about a group that another system keeps; None where people keep it by hand."""
+    if source in (None, "", "plusplus"):
+        return None
+    return f"Kept by {quoted(source)} and rebuilt at its next sync, which undoes changes made by hand."
 
 
 class ContentRow(Row):
@@ -203,19 +231,37 @@ _ONLY_WHERE_TRUE = frozenset({"is_archived", "is_hidden", "is_overdue"})
 
 def full(row: type[RowT], thing: BaseModel) -> RowT:
     """The row with every field the API sent, as it sent it."""
-    return row.model_validate(thing.model_dump(mode="json", exclude_unset=True))
+    return row.model_validate(marked({**thing.model_dump(mode="json", exclude_unset=True), **row.added(thing)}))
 
 
 def concise(row: type[RowT], thing: BaseModel) -> RowT:
     """The row with the fields that its class declares, as far as the API sent them; of `modified` the day, and
     `progress` only where something is begun and not done."""
-    return row.model_validate(_declared(row, thing))
+    return row.model_validate(marked({**_declared(row, thing), **row.added(thing)}))
+
+
+def marked(fields: Json) -> Json:
+    """The fields, with `suspicious`: the names of those whose text reads like orders to an assistant, if any. A nested
+    one is `content_item.name`."""
+    found = list(dict.fromkeys(_suspicious(fields)))
+    return {**fields, "suspicious": found} if found else fields
+
+
+def _suspicious(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, str) and looks_like_instructions(value):
+        yield path
+    elif isinstance(value, list):
+        for one in cast("list[Any]", value):
+            yield from _suspicious(one, path)
+    elif isinstance(value, dict):
+        for name, one in cast(Json, value).items():
+            yield from _suspicious(one, f"{path}.{name}" if path else name)
 
 
 def _declared(row: type[BaseModel], thing: BaseModel) -> Json:
     fields: Json = {}
     for name, declared in row.model_fields.items():
-        value = getattr(thing, name)
+        value = getattr(thing, name, None)
         if isinstance(value, BaseModel):
             (part,) = (one for one in get_args(declared.annotation) if one is not type(None))
             value = _declared(part, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, nullcontext
@@ -17,6 +18,7 @@ import click
 from pp_mcp import __version__
 from pp_mcp.audit import read_lines, shown, verify
 from pp_mcp.config import Settings, SettingsError, load, variable
+from pp_mcp.logs import log_to_stderr, quiet_when_stdout_breaks
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -76,10 +78,13 @@ tenant_options = _options(
 @click.option("--transport", type=click.Choice(["stdio", "http"]), default="stdio", show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind to, with --transport http.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8_000, show_default=True, help="Port, likewise.")
+@click.option(
+    "--strict", is_flag=True, help="Exit with 2 if a required setting is missing, instead of saying so later."
+)
 @click.option("--demo", is_flag=True, help="Serve a demo tenant; no account needed.")
 @tenant_options
 @setting_flags
-def serve(transport: str, host: str, port: int, demo: bool, **options: Any) -> None:
+def serve(transport: str, host: str, port: int, strict: bool, demo: bool, **options: Any) -> None:
     """Serve MCP on stdio or HTTP. Settings come from the environment (PP_…); flags override them."""
     flags = {name: options.pop(name) for name in (*_FLAGS, "read_only")}
     if demo and (flags["base_url"] or flags["tenant"]):
@@ -89,7 +94,7 @@ def serve(transport: str, host: str, port: int, demo: bool, **options: Any) -> N
     from pp_mcp.errors import Refused
     from pp_mcp.server.http import serve_http, serve_stdio
 
-    settings = _settings(flags, demo=demo)
+    settings = _settings(flags, demo=demo, strict=strict)
     with _tenant(**options) if demo else nullcontext() as tenant:
         try:
             server = _server(settings, tenant)
@@ -113,13 +118,14 @@ def demo(api: bool, port: int, **options: Any) -> None:
         if api:
             from pp_mcp.demo.serve import run
 
-            _log_to_stderr("INFO")
+            log_to_stderr("INFO")
             click.echo(f"PP_BASE_URL=http://127.0.0.1:{port}/public_api/v2 PP_API_TOKEN={tenant.token}", err=True)
             run(tenant, "127.0.0.1", port)
         else:
             import anyio
 
-            anyio.run(_tour, _server(_settings({"log_level": "WARNING"}, demo=True), tenant))
+            with quiet_when_stdout_breaks():
+                anyio.run(_tour, _server(_settings({"log_level": "WARNING"}, demo=True), tenant))
 
 
 @main.command()
@@ -177,20 +183,20 @@ def audit_show(file: Path, tool: str | None, since: str | None, user: str | None
         if line.record is None:
             click.echo(f"line {line.number}: cannot be read")
         elif line.matches(tool, since, user):
-            click.echo(json.dumps(line.record, ensure_ascii=False) if as_json else shown(line.record))
+            click.echo(json.dumps(line.record) if as_json else shown(line.record))
 
 
-def _settings(flags: dict[str, Any], *, demo: bool) -> Settings:
+def _settings(flags: dict[str, Any], *, demo: bool, strict: bool = True) -> Settings:
     from pp_mcp.inventory import unavailable
 
     try:
-        settings = load(flags, demo=demo)
+        settings = load(flags, demo=demo, strict=strict)
         if mistakes := unavailable(settings.toolsets, settings.tools):
             raise SettingsError(mistakes)
     except SettingsError as error:
         _stop(f"Fix these settings first:\n{error}")
-    _log_to_stderr(settings.log_level)
-    for warning in settings.warnings:
+    log_to_stderr(settings.log_level)
+    for warning in [*settings.warnings, *settings.missing]:
         log.warning(warning)
     return settings
 
@@ -224,13 +230,6 @@ def _server(settings: Settings, tenant: Tenant | None) -> PlusPlusServer:
     return build_server(settings, routes=routes)
 
 
-def _log_to_stderr(level: str) -> None:
-    """Never to stdout, which on stdio belongs to the protocol."""
-    logging.basicConfig(
-        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
-
-
 def _stop(message: str) -> NoReturn:
     click.echo(message, err=True)
     sys.exit(2)
@@ -239,11 +238,21 @@ def _stop(message: str) -> NoReturn:
 _CONNECT = """\
 Connect an assistant to the demo:
 
-  Claude Code     claude mcp add plusplus-demo -- {command} serve --demo
-  Claude Desktop, Cursor and others, in their mcpServers settings:
-                  {{"plusplus-demo": {{"command": "{command}", "args": ["serve", "--demo"]}}}}
+  Claude Code   claude mcp add plusplus-demo -s user -- {shell} serve --demo
+  Codex         codex mcp add plusplus-demo -- {shell} serve --demo
+  Claude Desktop, Cursor, Gemini CLI and others, in their configuration file (README, "Connect your client"):
+                {{"mcpServers": {{"plusplus-demo": {json}}}}}
 
-For your own tenant, leave out "serve --demo" and set PP_TENANT and PP_API_TOKEN in its environment."""
+For your own tenant, leave out serve --demo and set PP_TENANT and PP_API_TOKEN in the server's environment."""
+
+
+def _connecting() -> str:
+    """How to connect clients, with the program's full path: clients start servers without this shell's PATH."""
+    command = [os.path.abspath(sys.argv[0])]
+    if Path(sys.argv[0]).stem != "pp-mcp":
+        command = [sys.executable, "-m", "pp_mcp"]
+    entry = {"command": command[0], "args": [*command[1:], "serve", "--demo"]}
+    return _CONNECT.format(shell=shlex.join(command), json=json.dumps(entry, ensure_ascii=False))
 
 
 async def _tour(server: PlusPlusServer) -> None:
@@ -268,12 +277,7 @@ async def _tour(server: PlusPlusServer) -> None:
             await _ask(client, "Yes, go ahead.", tool, {**extend, "confirm_token": token})
             click.echo("The answer includes its undo: the call that restores each assignment's previous date.\n")
         await _ask(client, "Is anything in Rosa's team still overdue?", "report_assignments", overdue)
-    click.echo(_CONNECT.format(command=_program()))
-
-
-def _program() -> str:
-    """How to start this program from anywhere: clients start servers without this shell's PATH."""
-    return os.path.abspath(sys.argv[0]) if Path(sys.argv[0]).stem == "pp-mcp" else "pp-mcp"
+    click.echo(_connecting())
 
 
 async def _ask(client: Client, question: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:

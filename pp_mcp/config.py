@@ -1,9 +1,9 @@
 """The settings. Nothing else reads the environment; all mistakes are listed at once, and no secret is printed."""
 
+import hmac
 import ipaddress
 import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -107,7 +107,7 @@ def _token(value: SecretStr) -> SecretStr:
 
 
 def _key(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < SHORTEST_KEY:
+    if 0 < len(value.get_secret_value()) < SHORTEST_KEY:
         raise ValueError(f"is shorter than {SHORTEST_KEY} characters. Create one with: openssl rand -base64 48")
     return value
 
@@ -180,21 +180,33 @@ class Settings(BaseSettings):
         frozenset(), description="Offer only these tools of those toolsets: names, comma-separated. Default: all."
     )
     read_only: bool = Field(False, description="Offer only tools that change nothing: true or false (default).")
-    confirm: Annotated[Literal["token", "elicit", "block", "allow"], Lower] = Field(
+    confirm: Annotated[Literal["token", "elicit", "person", "block", "allow"], Lower] = Field(
         "token",
-        description="How destructive changes are confirmed: token (preview, then confirm; default), elicit (also ask "
-        "the person), block (refuse them) or allow (no confirmation).",
+        description="How changes are confirmed: token (preview, then confirm; default), elicit (also ask the person "
+        "if possible), person (only the person can), block (refuse them) or allow (no confirmation).",
+    )
+    unconfirmed_writes: int = Field(
+        50, ge=0, description="Changes in an hour that need no confirmation; beyond it every write does. Default: 50."
     )
     secret_key: Annotated[SecretStr, AfterValidator(_key)] = Field(
-        default_factory=lambda: SecretStr(secrets.token_urlsafe(48)),
+        SecretStr(""),
         description=f"Key that signs confirmations: at least {SHORTEST_KEY} characters, the same on all replicas. "
-        "Secret. Default: random for each process.",
+        "Secret. Default: derived from PP_API_TOKEN.",
     )
     timeout: float = Field(
         30.0, gt=0, le=300, description="Seconds one request to PlusPlus may take: above 0, up to 300. Default: 30."
     )
     max_concurrency: int = Field(
         8, ge=1, le=64, description="Maximum number of simultaneous requests to PlusPlus: 1 to 64. Default: 8."
+    )
+    max_pause: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Seconds to wait at most when PlusPlus limits requests, before trying one again. Default: 60.",
+    )
+    max_connections: int = Field(
+        512, ge=1, le=65_536, description="Maximum number of open connections, with --transport http. Default: 512."
     )
     routes: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)] = Field(
         {}, description="Paths and parameter names that differ on your tenant: a JSON object, or a file with one."
@@ -204,6 +216,10 @@ class Settings(BaseSettings):
     )
     audit_log: str = Field(
         "", description="File that records every write, before and after it happens; - for stderr. Default: none."
+    )
+    audit_reads: bool = Field(
+        False,
+        description="Also record reads of people in PP_AUDIT_LOG, without names or e-mails: true or false (default).",
     )
     max_writes_per_hour: int = Field(
         5_000,
@@ -216,17 +232,36 @@ class Settings(BaseSettings):
     )
 
     _warnings: list[str] = PrivateAttr(default_factory=list[str])
+    _missing: list[str] = PrivateAttr(default_factory=list[str])
+
+    @property
+    def signing_key(self) -> bytes:
+        """The key for confirmations and request states: PP_SECRET_KEY, or else derived from the API token."""
+        key = self.secret_key.get_secret_value().encode()
+        return key or hmac.digest(self.api_token.get_secret_value().encode(), b"pp-mcp signing key", "sha256")
 
     @property
     def warnings(self) -> list[str]:
         """What looks odd but works: a line each, for the log."""
         return self._warnings
 
+    @property
+    def missing(self) -> list[str]:
+        """Which settings are still needed and how to get them, a line each."""
+        return self._missing
+
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: Source, *args: Source, **kwargs: Source
     ) -> tuple[Source, ...]:
         return (init_settings,)
+
+    @field_validator("audit_reads")
+    @classmethod
+    def _audit_reads(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("audit_log"):
+            raise ValueError("needs PP_AUDIT_LOG, the file to record reads in")
+        return value
 
     @field_validator("base_url")
     @classmethod
@@ -246,12 +281,17 @@ def variable(name: str) -> str:
 
 
 def load(
-    overrides: Mapping[str, object] | None = None, *, demo: bool = False, environ: Mapping[str, str] | None = None
+    overrides: Mapping[str, object] | None = None,
+    *,
+    demo: bool = False,
+    strict: bool = True,
+    environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """The settings from the environment, or from `environ`; `overrides`, by setting name, win unless they are None.
 
     An override of `tenant` or `base_url` replaces both. Empty values count as not set. `demo` needs no tenant, so
-    address and token are not read from the environment. Raises SettingsError.
+    address and token are not read from the environment. Unless `strict`, settings that are only missing are listed in
+    `missing`. Raises SettingsError.
     """
     env = {name: value.strip() for name, value in (os.environ if environ is None else environ).items()}
     given = {name: value for name, value in (overrides or {}).items() if value is not None and value != ""}
@@ -261,17 +301,18 @@ def load(
     source = EnvSettingsSource(Settings, env_ignore_empty=True)
     source.env_vars = {name.lower(): value for name, value in env.items() if value}
     values: dict[str, Any] = {name: value for name, value in source().items() if name not in ignored} | given
-    mistakes: list[str] = []
+    missing: list[str] = []
     if not demo and not values.keys() & {"tenant", "base_url"}:
-        mistakes.append("PP_TENANT is not set. Set it to the subdomain of your PlusPlus address, or set PP_BASE_URL.")
+        missing.append("PP_TENANT is not set. Set it to the subdomain of your PlusPlus address, or set PP_BASE_URL.")
     if not demo and "api_token" not in values:
-        mistakes.append("PP_API_TOKEN is not set. Create a token in PlusPlus under Dashboard, API Tokens.")
+        missing.append("PP_API_TOKEN is not set. Create a token in PlusPlus under Dashboard, API Tokens.")
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise SettingsError(_without_secrets([*mistakes, *_lines(error)], values)) from None
-    if mistakes:
-        raise SettingsError(mistakes)
+        raise SettingsError(_without_secrets([*missing, *_lines(error)], values)) from None
+    if missing and strict:
+        raise SettingsError(missing)
+    settings.missing.extend(missing)
     settings.warnings.extend(_oddities(settings, env))
     return settings
 

@@ -1,6 +1,6 @@
 """What can go wrong, as one tree.
 
-PlusPlusError                    .message
+PlusPlusError                    .message, .may_have_happened
 ├─ InvalidArgument               an argument is wrong; nothing was sent
 │  └─ UnclearReference           a name or e-mail matches nothing, or several things; nothing was sent
 ├─ Refused                       a setting or limit of this server forbids it; nothing was sent
@@ -14,9 +14,10 @@ PlusPlusError                    .message
 │  ├─ ServerFailure              5xx
 │  └─ UnexpectedAnswer           an answer that cannot be read, a redirect, any other status
 ├─ NotReached                    connecting failed; nothing was sent
-├─ AnswerLost                    a request was sent and no readable answer came: a write may have happened
+├─ AnswerLost                    a request was sent and no readable answer came
 └─ OutOfTime                     the call's time budget ran out before the next request
 
+A write may have happened after AnswerLost, and after every status that is no CLEAR_REFUSAL.
 Of the statuses, 401, 403 and 409 are documented; 404, 422 and 429 are inferred.
 """
 
@@ -36,6 +37,9 @@ MOST_FIELD_ERRORS = 50
 LONGEST_WAIT = 86_400.0
 """Seconds; a header that asks for more than a day is ignored (it usually holds an epoch)."""
 
+CLEAR_REFUSALS = frozenset({400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429})
+"""Statuses after which a write certainly did not happen. After any other that is not a success, it may have."""
+
 FieldErrors = Mapping[str, Sequence[str]]
 """What is wrong, by the name of the argument or field."""
 
@@ -46,6 +50,11 @@ class PlusPlusError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    @property
+    def may_have_happened(self) -> bool:
+        """Whether a write that ended with this error may have taken effect; false where nothing was to be written."""
+        return False
 
 
 class InvalidArgument(PlusPlusError):
@@ -100,6 +109,10 @@ class ApiError(PlusPlusError):
         self.operation = operation
         self.method = method
 
+    @property
+    def may_have_happened(self) -> bool:
+        return self.method != "GET" and self.status not in CLEAR_REFUSALS
+
 
 class Unauthenticated(ApiError):
     """401: the token is missing, malformed, unknown, revoked or belongs to another tenant."""
@@ -130,11 +143,7 @@ class RateLimited(ApiError):
 
 
 class ServerFailure(ApiError):
-    """5xx. `maybe_applied` is true for a write: it may have taken effect before the failure."""
-
-    def __init__(self, message: str, *, maybe_applied: bool = False, **rest: Any) -> None:
-        super().__init__(message, **rest)
-        self.maybe_applied = maybe_applied
+    """5xx: the API failed, before or after it did what was asked."""
 
 
 class UnexpectedAnswer(ApiError):
@@ -154,16 +163,19 @@ class NotReached(PlusPlusError):
 
 
 class AnswerLost(PlusPlusError):
-    """A request was sent and no readable answer came. Where `is_write`, it may have happened or not.
+    """A request was sent and no readable answer came.
 
     `status` is the HTTP status if one arrived: a 2xx says the API accepted the write and only its answer is unreadable.
     """
 
-    def __init__(self, detail: str, *, operation: str, method: str, is_write: bool, status: int | None = None) -> None:
-        outcome = " The change may have happened or not: check before repeating it." if is_write else ""
-        super().__init__(f"The answer to {operation} was lost: {detail}.{outcome}")
-        self.detail, self.operation, self.method = detail, operation, method
-        self.is_write, self.status = is_write, status
+    def __init__(self, detail: str, *, operation: str, method: str, status: int | None = None) -> None:
+        self.detail, self.operation, self.method, self.status = detail, operation, method, status
+        doubt = " The change may have happened or not: check before repeating it." if self.may_have_happened else ""
+        super().__init__(f"The answer to {operation} was lost: {detail}.{doubt}")
+
+    @property
+    def may_have_happened(self) -> bool:
+        return self.method != "GET"
 
 
 class OutOfTime(PlusPlusError):
@@ -201,7 +213,7 @@ def error_from_answer(status: int, headers: Mapping[str, str], body: object, ope
         return RateLimited(text, retry_after=wait_told(names) or 0.0, code=code or "rate_limited", **known)
     if 500 <= status <= 599:
         text = message or f"PlusPlus failed with status {status}."
-        return ServerFailure(text, maybe_applied=method != "GET", code=code or "server_error", **known)
+        return ServerFailure(text, code=code or "server_error", **known)
     if status in _BY_STATUS:
         kind, usual_code, usual_text = _BY_STATUS[status]
         if status == 404 and not message:
@@ -223,9 +235,9 @@ def wait_told(headers: Mapping[str, str]) -> float | None:
     """
     names = {name.lower(): value for name, value in headers.items()}
     seconds = seconds_in(given := names.get("retry-after", ""))
-    if seconds is None and (until := _date_in(given)) is not None:
-        since = _date_in(names.get("date", "")) or datetime.now(UTC)
-        seconds = seconds_in(str(max(0.0, (until - since).total_seconds())))
+    if seconds is None and (until := _timestamp_in(given)) is not None:
+        since = _timestamp_in(names.get("date", "")) or datetime.now(UTC).timestamp()
+        seconds = seconds_in(str(max(0.0, until - since)))
     return seconds if seconds is not None else seconds_in(names.get("x-ratelimit-reset", ""))
 
 
@@ -248,12 +260,12 @@ def _copied(field_errors: FieldErrors | None) -> dict[str, list[str]]:
     return {name: list(what) for name, what in (field_errors or {}).items()}
 
 
-def _date_in(text: str) -> datetime | None:
+def _timestamp_in(text: str) -> float | None:
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _facts(body: object) -> tuple[str, str, str | None, dict[str, list[str]]]:

@@ -12,13 +12,23 @@ from dataclasses import dataclass, field
 from operator import eq
 from typing import Any, TypeVar
 
-from pp_mcp.answers import Named, Outcome, ToolCall
+from pp_mcp.answers import Json, Named, Outcome, ToolCall
 from pp_mcp.api import Api
 from pp_mcp.models import Assignment, ContentItem, Group, User
-from pp_mcp.text import listed, neutralise, quoted, word
+from pp_mcp.text import listed, mixed_words, neutralise, quoted, word
 
 MadeT = TypeVar("MadeT", bound=User | Group | ContentItem)
 ThingT = TypeVar("ThingT", bound=User | Group | ContentItem | Assignment)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The call that does what a run had to leave: its `arguments` as a client would send them (no token), the same as
+    `values` with references resolved, and what the plan had read (`kept`)."""
+
+    arguments: Json
+    values: dict[str, Any]
+    kept: Any = None
 
 
 @dataclass(frozen=True)
@@ -28,13 +38,15 @@ class Done:
     summary: str
     changes: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
     not_applied: list[str] = field(default_factory=list[str])
-    undo: ToolCall | None = None
+    undo: ToolCall | list[ToolCall] | None = None
     undo_note: str | None = None
     target: Named | None = None
     outcomes: list[Outcome] | None = None
     """For a call that writes many: one outcome for each item."""
     not_sent: int = 0
     """Items that were not started because the call had to stop."""
+    rest: Rest | None = None
+    """The call that does the items not started."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,12 @@ class Plan:
     """Why there is nothing to do; then nothing is sent."""
     reach: int = 1
     """How many people or things would change, at most."""
+    affected: list[Json] = field(default_factory=list[Json])
+    """Up to 25 rows {public_id, name, from, to} of what would change."""
+    affected_total: int = 0
+    """How many there are in all."""
+    kept: Any = None
+    """What the plan read of its items, for a run that starts from its preview (bulk only)."""
     check: ToolCall | None = None
     """The call that shows, after a lost answer, whether the write happened."""
     after_conflict: Callable[[], Awaitable[str]] | None = None
@@ -92,11 +110,13 @@ def create_plan(
     check: ToolCall,
     summary: str | None = None,
     names: Mapping[str, str] | None = None,
+    effects: Sequence[str] = (),
     undo: Callable[[MadeT], ToolCall] | None = None,
     undo_note: str,
 ) -> Plan:
     """The plan of a call that makes one thing. `comparable` gives the new thing's fields as `body` writes them,
-    `created` the sentence about it, `names` what ids in them are shown as."""
+    `created` the sentence about it, `names` what ids in them are shown as. A call with `effects` must be confirmed."""
+    effects = [*effects, *lookalikes_in(body)]
 
     async def apply() -> Done:
         record = (await api.write(tool, model, body)).value
@@ -112,7 +132,8 @@ def create_plan(
         )
 
     label = f"{word(target.kind)} {quoted(target.name or '')}"
-    return Plan(target=target, summary=summary or f"Create the {label}.", apply=apply, check=check)
+    summary = summary or f"Create the {label}."
+    return Plan(target, summary, apply, effects=effects, confirm=bool(effects), check=check)
 
 
 def update_plan(
@@ -129,15 +150,15 @@ def update_plan(
     new_names: Mapping[str, str] | None = None,
     effects: Sequence[str] = (),
     confirm: bool = False,
-    clears: frozenset[str] = frozenset(),
+    clearable: frozenset[str] = frozenset(),
     after_conflict: Callable[[], Awaitable[str]] | None = None,
 ) -> Plan:
     """The plan of a call that sets fields of one thing: only what differs is sent, read back and undone.
 
     `comparable` gives the thing's fields as the request writes them, `asked` is what they shall be, and `same` says
-    whether two values of a field mean the same. `names` and `new_names` are what ids in them are shown as. `clears`
-    names the fields that `tool` sets to nothing when it is given null; the others cannot be set back to nothing. The
-    reference argument of an update tool has the name of the thing, as its `get_` tool does.
+    whether two values of a field mean the same. `names` and `new_names` are what ids in them are shown as. The
+    `clearable` fields can be emptied with the tool's `clear`; others cannot be set back to nothing. The reference
+    argument of an update tool has the name of the thing, as its `get_` tool does.
     """
     before = comparable(thing)
     wanted = {name: value for name, value in asked.items() if not same(before.get(name), value)}
@@ -151,18 +172,20 @@ def update_plan(
         known.update(names(written))
         changes = [name for name in wanted if not same(before.get(name), after.get(name))]
         failed = [name for name, value in wanted.items() if not same(after.get(name), value)]
-        former = {name: before.get(name) for name in changes if before.get(name) is not None or name in clears}
-        undo = ToolCall(tool=tool, arguments={reference: target.public_id, **former}) if former else None
+        former = {name: before[name] for name in changes if before.get(name) is not None}
+        emptied = [name for name in changes if name not in former and name in clearable]
+        back = former | ({"clear": emptied} if emptied else {})
         done = [name for name in changes if name not in failed]
         summary = f"Changed {listed(done, 8)} of the {label}." if done else f"Nothing of the {label} changed."
         return Done(
             summary=summary + left_out(failed),
             changes={name: [_shown(before.get(name), known), _shown(after.get(name), known)] for name in changes},
             not_applied=failed,
-            undo=undo,
-            undo_note=_undo_note(former, [name for name in changes if name not in former]),
+            undo=ToolCall(tool=tool, arguments={reference: target.public_id, **back}) if back else None,
+            undo_note=_undo_note(former, [name for name in changes if name not in former and name not in emptied]),
         )
 
+    lookalikes = lookalikes_in(wanted)
     words = [
         f"{name}: {_said(_shown(before.get(name), known))} → {_said(_shown(value, known))}"
         for name, value in wanted.items()
@@ -172,12 +195,22 @@ def update_plan(
         summary=f"Change {listed(list(wanted), 8)} of the {label}.",
         apply=apply,
         state={name: before.get(name) for name in sorted({*before, *wanted})},
-        effects=[*words, *effects],
-        confirm=confirm,
+        effects=[*words, *effects, *lookalikes],
+        confirm=confirm or bool(lookalikes),
         unchanged=None if wanted else f"The {label} already has the requested {listed(list(asked), 8)}.",
         check=call_of(f"get_{reference}", reference, target.public_id),
         after_conflict=after_conflict,
     )
+
+
+def lookalikes_in(asked: Mapping[str, Any]) -> list[str]:
+    """A warning for each e-mail or name in which a word mixes letters of scripts that look alike."""
+    return [
+        f"The {field} has letters of different alphabets in one word ({listed(mixed)}): they may look like a name that "
+        "they are not. Check the spelling."
+        for field in ("email", "name")
+        if (mixed := mixed_words(str(asked.get(field) or "")))
+    ]
 
 
 def _undo_note(former: Mapping[str, Any], unset: list[str]) -> str | None:

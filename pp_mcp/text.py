@@ -65,6 +65,74 @@ def _visible(text: str) -> Iterable[str]:
         joinable, last = ord(character) > 0x2FF, character
 
 
+_WRITTEN_OUT = re.compile("[\u0600-\u0605\u06dd\u070f\u08e2]")
+"""Format characters that are seen: they enclose numbers."""
+
+_SELECTORS = re.compile(r"[\ufe0e\ufe0f\U000e0100-\U000e01ef]")
+"""Choose the form of the character before them."""
+
+
+def hidden_in(text: str, *, breaks: bool = False) -> list[str]:
+    """The characters of a text that nobody sees, as `U+202E`: what must not be written to the tenant.
+
+    Joiners are fine where a script or an emoji uses them, a selector after the ideograph or symbol it belongs to, and
+    line breaks where `breaks` allows them.
+    """
+    found: list[str] = []
+    last = ""
+    for character in text:
+        if character in _KEPT_FORMAT:
+            hides = not last or ord(last) <= 0x2FF or last in _KEPT_FORMAT
+        elif _SELECTORS.fullmatch(character):
+            hides = last not in _KEYCAPS and unicodedata.category(last or " ") not in ("Lo", "So", "Sm", "Sk", "Po")
+        elif character in "\r\n":
+            hides = not breaks
+        else:
+            unseen = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+            hides = (unseen and not _WRITTEN_OUT.fullmatch(character)) or _HIDDEN.fullmatch(character) is not None
+        if hides:
+            found.append(f"U+{ord(character):04X}")
+        last = character
+    return found
+
+
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+def mixed_words(text: str) -> list[str]:
+    """The words that mix Latin, Cyrillic or Greek letters, which look alike: `“jane” (Cyrillic and Latin)`."""
+    mixed: list[str] = []
+    for found in _LETTERS.findall(unicodedata.normalize("NFC", text)):
+        names = {unicodedata.name(letter, "").partition(" ")[0].capitalize() for letter in found}
+        scripts = sorted(names & {"Latin", "Cyrillic", "Greek"})
+        if len(scripts) > 1:
+            mixed.append(f"{quoted(found)} ({listed(scripts)})")
+    return mixed
+
+
+_TOOL = (
+    "(add|archive|assign|bulk|complete|create|delete|drop|exempt|get|list|remove|replace|report|revert|search|unarchive"
+    "|update)_(api_token|articles?|assign|assignments?|completion|content|enrollments|exemption|groups?|learner"
+    "|overdue|update|users?)"
+)
+_ORDERS = re.compile(
+    r"\b(ignore|disregard|override)\s+((all|any|the|your|of|these|my)\s+)*(previous|prior|above|earlier|instructions?)\b"
+    r"|\bforget\s+(\w+\s+){0,3}instructions?\b"
+    r"|\bsystem[ _-]?(notice|prompt|override)s?\b|\bsystem( message)?\s*:"
+    r"|\b(you are|act as)( now)? an? (ai (assistant|agent|model)|language model|llm)\b"
+    r"|\b(note|notice|message|instructions?) (to|for) (the |all |any )?(ai (assistant|agent|model)|llm|language model)"
+    r"|\bthe user (has )?(already )?(agreed|approved|confirmed|consented)\b"
+    r"|\b(do not|don't) (tell|inform) the user\b|\bwithout (telling|informing|asking) the user\b"
+    rf"|\bconfirm_(token|replace|large_removal)\b|\b{_TOOL}",
+    re.IGNORECASE,
+)
+
+
+def looks_like_instructions(text: str) -> bool:
+    """Whether a tenant's text reads like orders to an assistant: a hint for the reader, not a filter."""
+    return _ORDERS.search(" ".join(neutralise(text).split())) is not None
+
+
 def quoted(text: str, limit: int = 80) -> str:
     """A tenant's name inside a sentence of ours: cleaned, on one line, cut, and between quotes it cannot close."""
     one_line = " ".join(neutralise(text).split())

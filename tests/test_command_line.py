@@ -92,8 +92,9 @@ def test_a_readme_without_a_place_for_the_table(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings", "words"),
     [
-        (["serve"], {}, "PP_API_TOKEN"),
-        ([], {}, "PP_TENANT"),
+        (["serve", "--strict"], {}, "PP_API_TOKEN"),
+        (["serve", "--strict"], {}, "PP_TENANT"),
+        ([], {"PP_TIMEOUT": "soon"}, "PP_TENANT"),
         (["serve", "--tools", "list_user"], {"PP_TENANT": "a", "PP_API_TOKEN": "pp_x"}, "did you mean list_users"),
         (["serve", "--tools", "create_api_token"], {"PP_TENANT": "a", "PP_API_TOKEN": "pp_x"}, "toolset tokens"),
         (["serve"], {"PP_TENANT": "a", "PP_API_TOKEN": "pp_x", "PP_ROUTES": '{"x": "GET /y"}'}, "PP_ROUTES"),

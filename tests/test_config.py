@@ -35,7 +35,8 @@ def test_the_least_that_is_needed() -> None:
     assert settings.toolsets == set(TOOLSETS) - {"tokens"}
     assert (settings.tools, settings.read_only, settings.confirm, settings.routes) == (frozenset(), False, "token", {})
     assert (settings.timeout, settings.max_concurrency, settings.log_level) == (30, 8, "INFO")
-    assert (settings.allow_http, settings.warnings) == (False, [])
+    assert (settings.unconfirmed_writes, settings.max_pause, settings.max_connections) == (50, 60, 512)
+    assert (settings.allow_http, settings.audit_reads, settings.warnings) == (False, False, [])
 
 
 def test_made_directly_they_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +77,11 @@ def test_a_given_environment_is_all_there_is(monkeypatch: pytest.MonkeyPatch) ->
         ("CONFIRM", "Elicit", "elicit"),
         ("CONFIRM", "block", "block"),
         ("CONFIRM", "allow", "allow"),
+        ("CONFIRM", "person", "person"),
+        ("UNCONFIRMED_WRITES", "0", 0),
+        ("MAX_PAUSE", "0.5", 0.5),
+        ("MAX_CONNECTIONS", "1", 1),
+        ("AUDIT_READS", "false", False),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("TIMEZONE", "Europe/Berlin", "Europe/Berlin"),
         ("LOG_LEVEL", "Warning", "WARNING"),
@@ -110,6 +116,20 @@ def test_base_urls(url: str, kept: str) -> None:
     assert load(environ={"PP_BASE_URL": url, "PP_API_TOKEN": TOKEN}).base_url == kept
 
 
+def test_recorded_reads_need_a_log() -> None:
+    assert loaded(PP_AUDIT_READS="true", PP_AUDIT_LOG="x").audit_reads
+    (line,) = mistakes({**BASE, "PP_AUDIT_READS": "true"})
+    assert "PP_AUDIT_LOG" in line
+
+
+def test_what_is_missing_can_be_told_later() -> None:
+    settings = load(environ={"PP_TIMEOUT": "5"}, strict=False)
+    assert [line.split()[0] for line in settings.missing] == ["PP_TENANT", "PP_API_TOKEN"]
+    assert loaded().missing == []
+    with pytest.raises(SettingsError, match=r"PP_TENANT(?s:.*)PP_TIMEOUT"):
+        load(environ={"PP_TIMEOUT": "x"}, strict=False)
+
+
 def test_plain_http_where_it_is_allowed() -> None:
     environ = {"PP_BASE_URL": "http://acme.test/v2", "PP_API_TOKEN": TOKEN, "PP_ALLOW_HTTP": "true"}
     assert load(environ=environ).base_url == "http://acme.test/v2"
@@ -135,12 +155,13 @@ def test_the_tenant_in_any_case() -> None:
     assert (settings.tenant, settings.base_url) == ("acme", "https://acme.plusplus.app/public_api/v2")
 
 
-def test_the_key_is_made_where_none_is_given() -> None:
-    first, second = loaded().secret_key.get_secret_value(), loaded().secret_key.get_secret_value()
-    assert first != second
-    assert min(len(first), len(second)) >= SHORTEST_KEY
-    assert "secret_key" not in loaded().model_fields_set
-    assert "secret_key" in loaded(PP_SECRET_KEY=KEY).model_fields_set
+def test_the_key_is_derived_from_the_token_where_none_is_given() -> None:
+    first, again = loaded().signing_key, loaded().signing_key
+    other = loaded(PP_API_TOKEN="pp_another_token").signing_key
+    assert first == again != other
+    assert len(first) >= SHORTEST_KEY
+    assert TOKEN.encode() not in first
+    assert loaded(PP_SECRET_KEY=KEY).signing_key == KEY.encode()
 
 
 # ------------------------------------------------------------------------------------------------ overrides and demo
@@ -225,6 +246,7 @@ def test_every_setting_is_described_in_one_line() -> None:
     assert set(Settings.model_fields) == {
         "base_url", "tenant", "api_token", "toolsets", "tools", "read_only", "confirm", "secret_key", "timeout",
         "max_concurrency", "routes", "log_level", "allow_http", "timezone", "audit_log", "max_writes_per_hour",
+        "unconfirmed_writes", "max_pause", "max_connections", "audit_reads",
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Annotated, Any
 
@@ -9,7 +10,8 @@ import pytest
 from pydantic import Field, ValidationError
 
 from pp_mcp.answers import Answer, ItemAnswer, ManyAnswer, Row, WriteAnswer
-from pp_mcp.declare import UNSET, Call, Effect, Unset, lean_input, lean_output, operation
+from pp_mcp.declare import Call, Effect, lean_input, lean_output, operation
+from pp_mcp.inventory import BY_NAME
 from pp_mcp.operations.params import DayArg, EmailArg, GroupArg, MembersArg, UserArg
 from pp_mcp.plan import ManyPlan, Plan
 
@@ -54,13 +56,14 @@ def test_what_a_plan_is_answered_with() -> None:
     assert operation(toolset="users", title="T", effect=Effect.DESTROY)(_write_many).answer is ManyAnswer
 
 
-def test_who_must_confirm_has_an_argument_for_it() -> None:
+def test_every_write_can_be_confirmed() -> None:
     def declared(effect: Effect, may_confirm: bool = False) -> Any:
         return operation(toolset="users", title="T", effect=effect, may_confirm=may_confirm)(_write)
 
     assert "confirm_token" in declared(Effect.DESTROY).input_schema["properties"]
     assert "confirm_token" in declared(Effect.CHANGE, True).input_schema["properties"]
-    assert "confirm_token" not in declared(Effect.CHANGE).input_schema["properties"]
+    assert "confirm_token" in declared(Effect.CHANGE).input_schema["properties"]
+    assert "confirm_token" not in BY_NAME["get_user"].input_schema["properties"]
     assert declared(Effect.DESTROY).may_confirm
 
 
@@ -70,8 +73,8 @@ async def many_kinds(
     members: MembersArg,
     name: Annotated[str, Field(description="A name.", min_length=1)],
     group: GroupArg | None = None,
-    boss: UserArg | Unset | None = UNSET,
-    day: Annotated[DayArg, Field(description="A day.")] | Unset | None = UNSET,
+    boss: UserArg | None = None,
+    day: Annotated[DayArg, Field(description="A day.")] | None = None,
     email: Annotated[EmailArg, Field(description="An e-mail.")] | None = None,
     count: Annotated[int, Field(ge=1, description="How many.")] = 3,
 ) -> ItemAnswer[Row]:
@@ -95,8 +98,8 @@ def test_what_a_signature_becomes() -> None:
     assert properties["members"]["items"] == {"type": "string"}
     assert properties["name"] == {"type": "string", "description": "A name."}
     assert properties["group"]["type"] == "string"
-    assert properties["boss"]["type"] == ["string", "null"]
-    assert properties["day"] == {"type": ["string", "null"], "format": "date", "description": "A day."}
+    assert properties["boss"]["type"] == "string"
+    assert properties["day"] == {"type": "string", "format": "date", "description": "A day."}
     assert properties["email"] == {"type": "string", "format": "email", "description": "An e-mail."}
     assert properties["count"] == {"type": "integer", "minimum": 1, "default": 3, "description": "How many."}
     assert {name: one.kind for name, one in MANY.references.items()} == {
@@ -107,14 +110,10 @@ def test_what_a_signature_becomes() -> None:
     }
 
 
-def test_leaving_out_is_not_null() -> None:
+def test_unknown_arguments_are_refused() -> None:
     required = {"user": "a", "members": ["b"], "name": "c"}
     left_out: Any = MANY.arguments.model_validate(required)
-    assert left_out.boss is UNSET
-    assert left_out.group is None
-    nothing: Any = MANY.arguments.model_validate({**required, "boss": None, "day": None})
-    assert nothing.boss is None
-    assert nothing.day is None
+    assert (left_out.boss, left_out.day, left_out.group) == (None, None, None)
     with pytest.raises(ValidationError):
         MANY.arguments.model_validate({**required, "other": 1})
 
@@ -127,17 +126,16 @@ def test_schemas_are_made_once() -> None:
 def test_a_lean_schema_of_an_answer() -> None:
     schema = lean_output(WriteAnswer)
     assert schema["required"] == ["summary", "status"]
-    assert schema["properties"]["undo"]["type"] == ["object", "null"]
-    assert schema["properties"]["undo_note"] == {"type": "string"}
-    assert schema["properties"]["target"]["properties"]["public_id"] == {"type": "string"}
-    assert "$defs" not in schema
-    items = lean_output(ItemAnswer[Row])["properties"]["item"]
-    assert "additionalProperties" not in items
+    assert schema["properties"]["undo_note"] == schema["properties"]["status"] == {"type": "string"}
+    assert schema["properties"]["target"] == schema["properties"]["changes"] == {"type": "object"}
+    assert schema["properties"]["irreversible"] == {"type": "boolean"}
+    assert lean_output(ItemAnswer[Row])["properties"]["item"] == {"type": "object"}
+    assert "null" not in json.dumps(schema)
 
 
 def test_a_lean_schema_of_arguments_without_any() -> None:
     nothing = operation(toolset="users", title="T", effect=Effect.READ)(_read)
-    assert lean_input(nothing.arguments) == {"additionalProperties": False, "properties": {}, "type": "object"}
+    assert lean_input(nothing.arguments) == {"properties": {}, "type": "object"}
 
 
 async def test_what_a_call_reports_goes_nowhere_where_nobody_listens() -> None:

@@ -7,9 +7,9 @@ from typing import Any, Self, TypeVar, cast
 import httpx2
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from pp_mcp.api.limits import SYSTEM_CLOCK, Clock
+from pp_mcp.api.limits import SYSTEM_CLOCK, Clock, Spending
 from pp_mcp.api.routes import ROUTES, Route, check_id, fill
-from pp_mcp.api.send import Sender, Spending, Written, json_of
+from pp_mcp.api.send import Sender, Written, json_of
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import BulkAnswer, Page, read_bulk, read_page
 
@@ -31,8 +31,9 @@ class Client:
     """The way to one tenant; one per process, because its calls share the connections and the rate budget.
 
     `base_url` is the whole of it, such as https://acme.plusplus.app/public_api/v2; `timeout` limits each request and
-    `budget` each call, both in seconds; at most `max_concurrency` requests are under way. `chance` gives numbers from
-    0 to 1 that spread repeated requests. Raises ValueError for an invalid base URL.
+    `budget` each call, both in seconds; at most `max_concurrency` requests are under way. When the API asks for a pause
+    of more than `max_pause` seconds, it is asked again after that. `chance` gives numbers from 0 to 1 that spread
+    repeated requests. Raises ValueError for an invalid base URL.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Client:
         token: SecretStr,
         timeout: float = 30.0,
         max_concurrency: int = 8,
+        max_pause: float = 60.0,
         budget: float = 45.0,
         routes: Mapping[str, Route] = ROUTES,
         transport: httpx2.AsyncBaseTransport | None = None,
@@ -59,6 +61,7 @@ class Client:
             clock=clock,
             timeout=timeout,
             max_concurrency=max_concurrency,
+            max_pause=max_pause,
             transport=transport,
             chance=chance,
         )
@@ -67,9 +70,12 @@ class Client:
     def __repr__(self) -> str:
         return f"Client(base_url={self.base_url!r})"
 
-    def call(self, *, budget: float | None = None) -> "Api":
-        """The view one tool call has of the API; its time budget, in seconds, begins now."""
-        return Api(self._sender, self.budget if budget is None else budget, self.routes, self._kept)
+    def call(self, *, budget: float | None = None, caller: str = "") -> "Api":
+        """The view one tool call has of the API; its time budget, in seconds, begins now.
+
+        Callers share the requests that may run at once and the rate budget evenly. The caller "" is alone.
+        """
+        return Api(self._sender, self.budget if budget is None else budget, caller, self.routes, self._kept)
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,12 +98,22 @@ class Api(Spending):
     """
 
     def __init__(
-        self, sender: Sender, budget: float, routes: Mapping[str, Route], kept: dict[str, httpx2.Response]
+        self,
+        sender: Sender,
+        budget: float,
+        caller: str,
+        routes: Mapping[str, Route],
+        kept: dict[str, httpx2.Response],
     ) -> None:
-        super().__init__(sender.clock, budget)
+        super().__init__(sender.clock, budget, caller)
         self._sender = sender
         self._kept = kept
         self.routes = routes
+
+    @property
+    def host(self) -> str:
+        """The host of the tenant's address."""
+        return self._sender.http.base_url.host
 
     async def one(self, operation: str, model: type[M], public_id: str) -> M:
         """One record, bare or under `data` (both documented).
@@ -106,13 +122,15 @@ class Api(Spending):
         documented, that ETag carries it is inferred.
         """
         if operation != "get_assignment":
-            return (await self._run(operation, lambda response: _record(model, response), public_id=public_id)).value
+            done = await self._run(operation, lambda answer: _record(model, answer, public_id), public_id=public_id)
+            return done.value
         kept = self._kept.pop(public_id, None)
 
         def read(response: httpx2.Response) -> M:
             last = kept if kept and response.status_code == 304 else response
-            record = _record(model, last)
-            if 0 < len(last.headers.get("etag", "")) <= 256 and len(last.content) <= LARGEST_KEPT:
+            record = _record(model, last, public_id)
+            etag = last.headers.get("etag", "")
+            if 0 < len(etag) <= 256 and etag.isascii() and etag.isprintable() and len(last.content) <= LARGEST_KEPT:
                 self._kept[public_id] = last
                 if len(self._kept) > KEPT_ANSWERS:
                     del self._kept[next(iter(self._kept))]
@@ -144,7 +162,11 @@ class Api(Spending):
         self, operation: str, model: type[M], body: Mapping[str, Any] | None = None, *, public_id: str | None = None
     ) -> Written[M]:
         """Creates or changes; gives the record as the API answers it, bare or under `data`."""
-        return await self._write(operation, lambda response: _record(model, response), body, public_id=public_id)
+
+        def read(response: httpx2.Response) -> M:
+            return _record(model, response, public_id)
+
+        return await self._write(operation, read, body, public_id=public_id)
 
     async def erase(self, operation: str, *, public_id: str) -> Written[None]:
         """Deletes. If the answer was lost and the repeated request finds nothing, it is deleted: no error."""
@@ -195,10 +217,20 @@ class Api(Spending):
         return await self._sender.send(operation, route, request, self, read, gone=gone)
 
 
-def _record(model: type[M], response: httpx2.Response) -> M:
+def _record(model: type[M], response: httpx2.Response, public_id: str | None) -> M:
+    """Raises ValueError for a record with another id than the one that was asked for."""
     body = json_of(response)
     inner = cast(dict[str, object], body).get("data") if isinstance(body, dict) else None
-    return _validated(model, cast(object, inner if isinstance(inner, dict) else body))
+    record = _validated(model, cast(object, inner if isinstance(inner, dict) else body))
+    found = getattr(record, "public_id", None)
+    if public_id is not None and isinstance(found, str) and _same(found) != _same(public_id):
+        raise ValueError("it is about another record than the one that was asked for")
+    return record
+
+
+def _same(public_id: str) -> str:
+    """The id as it compares: UUIDs are written with capitals and without hyphens too."""
+    return public_id.replace("-", "").lower()
 
 
 def _nothing(response: httpx2.Response) -> None:

@@ -1,10 +1,18 @@
-"""The rate budget that all calls of the process share."""
+"""Whose request goes next: the API's rate limit, how many run at once, and a fair share for every caller."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
 
 import anyio
+import httpx2
 
-from pp_mcp.errors import RateLimited, seconds_in
+from pp_mcp.errors import OutOfTime, RateLimited, seconds_in, wait_told
+
+SHORT = 10
+"""The first so many requests of a call go before later ones of other calls; then it is first come, first served."""
+
+KEPT_REQUEST_IDS = 1000
 
 
 class Clock:
@@ -20,82 +28,240 @@ class Clock:
 SYSTEM_CLOCK = Clock()
 
 
-class RateBudget:
-    """How many requests the API would still take, as its answers tell.
+class Spending:
+    """What one call may spend, and what it has spent. `budget` is in seconds and begins now."""
 
-    Reads X-RateLimit-Remaining and X-RateLimit-Reset (seconds until the reset: documented; window and scope unknown).
-    Requests under way count as spent until their answers are there, so a burst does not overrun the limit.
+    def __init__(self, clock: Clock, budget: float, caller: str = "") -> None:
+        self._clock = clock
+        self.budget = budget
+        self.caller = caller
+        self.deadline = clock.now() + budget
+        self.turns = 0
+        """How many requests were asked for."""
+        self.requests = 0
+        """How many requests were sent, repeated ones included."""
+        self.writes = 0
+        """How many of them were writes."""
+        self.request_ids: list[str] = []
+        """Ids of the answers so far, oldest first; the last 1,000."""
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left of the budget, never below 0."""
+        return max(0.0, self.deadline - self._clock.now())
+
+    def note(self, request_id: str | None) -> None:
+        """Keeps the id of an answer."""
+        if request_id:
+            self.request_ids.append(request_id)
+            del self.request_ids[:-KEPT_REQUEST_IDS]
+
+
+class RateBudget:
+    """How many requests the API would still take, according to its answers.
+
+    Reads X-RateLimit-Limit, -Remaining and -Reset (seconds until the reset: documented; window and scope unknown).
+    Requests under way count as spent until they are answered, so a burst does not overrun the limit.
+
+    A wait of more than `max_pause` seconds is believed for that long. Then one request at a time probes; a success
+    opens the way. A caller that has used more than an even share of the window leaves its last tenth to the others;
+    the caller "" is alone and leaves nothing.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, max_pause: float) -> None:
         self._clock = clock
+        self._max_pause = max_pause
         self._left: int | None = None
-        self._reset_at = 0.0
+        self._limit = 0
+        self._reset_at = self._probe_at = 0.0
+        self._blocked_at = float("-inf")
         self._under_way = 0
-        self._answered = anyio.Event()
+        self._used: Counter[str] = Counter()
+        self._probing = False
+        self._doubted = False
+        """Whether a probe has disproved what the API says about a long wait."""
 
-    def seconds_to_wait(self) -> float:
-        """Seconds until the API takes requests again; 0 if it does so now."""
-        return max(0.0, self._reset_at - self._clock.now()) if self._left == 0 else 0.0
+    def opens_at(self, caller: str = "") -> float:
+        """The time from which a request of the caller may be sent; 0 if time does not stand in the way."""
+        if self._left is None or self._clock.now() >= self._reset_at or self._left > self._kept_from(caller):
+            return 0.0
+        return self._probe_at
 
-    def is_open(self) -> bool:
-        """Whether one more request may be sent now."""
-        if self._left is None or self._clock.now() >= self._reset_at:
+    def seconds_told(self) -> float:
+        """Seconds until the reset, by the API's own figure."""
+        return max(0.0, self._reset_at - self._clock.now())
+
+    def allows(self, caller: str = "") -> bool:
+        """Whether one more request of the caller may be sent now."""
+        now = self._clock.now()
+        if self._left is None or now >= self._reset_at:
             return True
-        return self._under_way < self._left
+        # A probe goes alone.
+        return now >= self.opens_at(caller) and self._under_way < max(1, self._left - self._kept_from(caller))
 
-    async def turn(self, deadline: float, *, operation: str, method: str) -> None:
-        """Waits until one more request may be sent, or till `deadline` (clock time).
-
-        Raises RateLimited, without waiting, if the reset comes too late.
-        """
-        while not self.is_open() and self._clock.now() < deadline:
-            seconds = self.seconds_to_wait()
-            if seconds > 0:
-                if self._clock.now() + seconds >= deadline:
-                    raise RateLimited(
-                        f"PlusPlus takes no more requests for {seconds:.0f} seconds. Nothing was sent.",
-                        retry_after=seconds,
-                        status=429,
-                        code="rate_limited",
-                        operation=operation,
-                        method=method,
-                    )
-                # At least a tick: rounding may leave a rest too small to move the clock.
-                await self._clock.sleep(max(seconds, 0.01))
-            else:
-                with anyio.move_on_after(deadline - self._clock.now()):
-                    await self._answered.wait()
-
-    def depart(self) -> None:
-        """A request is about to be sent."""
+    def depart(self, caller: str = "") -> float:
+        """A request is about to be sent; its time, to be given back when it is answered."""
+        now = self._clock.now()
+        self._probing = self._left == 0 and now < self._reset_at
         self._under_way += 1
+        self._used[caller] += 1
+        return now
 
-    def arrive(self, headers: Mapping[str, str] | None) -> None:
-        """A request came to its end: with the (lower-case) headers of its answer, or with none worth reading."""
+    def arrive(self, departed: float, response: httpx2.Response | None) -> None:
+        """A request came to its end, answered or not."""
         self._under_way -= 1
-        if headers is not None:
-            self._learn(headers)
-        self._answered.set()
-        self._answered = anyio.Event()
-
-    def block(self, seconds: float) -> None:
-        """The API wants no request for that long."""
-        until = self._clock.now() + seconds
-        if self.seconds_to_wait() > 0:
-            until = max(until, self._reset_at)
-        self._left, self._reset_at = 0, until
-
-    def _learn(self, headers: Mapping[str, str]) -> None:
-        reset = seconds_in(headers.get("x-ratelimit-reset", ""))
-        remaining = headers.get("x-ratelimit-remaining", "").strip()
-        if reset is None or not (remaining.isascii() and remaining.isdigit() and len(remaining) < 10):
+        probe, self._probing = self._probing, False
+        if response is None or departed <= self._blocked_at:
             return
-        now, left = self._clock.now(), int(remaining)
-        # Answers overtake one another: within one window the lowest figure is the newest. A reset that moved
-        # by more than the rounding of whole seconds is another window.
-        same_window = self._left is not None and now < self._reset_at and now + reset <= self._reset_at + 1.5
-        if same_window and self._left is not None:
-            self._left = min(self._left, left)
-        else:
-            self._left, self._reset_at = left, now + reset
+        if response.status_code == 429:
+            self.block(wait_told(response.headers) or 0.0, 0.0)
+            return
+        if probe and response.status_code < 500:
+            self._left, self._doubted = None, True
+        told = response.headers
+        reset = seconds_in(told.get("x-ratelimit-reset", ""))
+        left = _whole(told.get("x-ratelimit-remaining", ""))
+        if reset is None or left is None or (self._doubted and left == 0 and reset > self._max_pause):
+            return
+        self._doubted = False
+        now = self._clock.now()
+        until = now + reset
+        # Answers overtake one another: within one window the lowest figure is the newest. A reset that moved by more
+        # than the rounding of whole seconds, to either side, is another window.
+        if self._left is not None and now < self._reset_at and abs(until - self._reset_at) <= 1.5:
+            if left < self._left:
+                self._left, self._probe_at = left, min(self._reset_at, now + self._max_pause)
+            return
+        self._used.clear()
+        self._limit = _whole(told.get("x-ratelimit-limit", "")) or left
+        self._close(left, reset)
+
+    def block(self, told: float, least: float) -> None:
+        """The API wants no request for `told` seconds, 0 if it does not say, and for no less than `least`."""
+        now = self._clock.now()
+        known = self._reset_at - now if self._left == 0 and not told else 0.0
+        self._blocked_at, self._doubted = now, False
+        self._close(0, max(told, least, known))
+
+    def _close(self, left: int, seconds: float) -> None:
+        now = self._clock.now()
+        self._left, self._reset_at = left, now + seconds
+        self._probe_at = now + min(seconds, self._max_pause)
+
+    def _kept_from(self, caller: str) -> int:
+        greedy = caller and self._used[caller] * (len(self._used) + 1) > self._limit
+        return self._limit // 10 if greedy else 0
+
+
+def _whole(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+class _Waiter:
+    def __init__(self, caller: str, place: tuple[int, int]) -> None:
+        self.caller = caller
+        self.place = place
+        self.departed: float | None = None
+        self.wake = anyio.Event()
+
+
+class Gate:
+    """Lets requests out: at most `places` at once, as the rate budget allows.
+
+    Of the waiting requests, the next one belongs to the caller with the fewest under way; among those, to the call that
+    has asked for the fewest so far; then to the one that came first.
+    """
+
+    def __init__(self, clock: Clock, *, places: int, max_pause: float) -> None:
+        self._clock = clock
+        self._places = places
+        self._rate = RateBudget(clock, max_pause)
+        self._under_way: Counter[str] = Counter()
+        self._waiting: list[_Waiter] = []
+        self._numbers = count()
+
+    async def enter(self, spending: Spending, *, operation: str, method: str) -> float:
+        """Waits until one more request may be sent; its time of departure, to be given back to `leave`.
+
+        Raises RateLimited, without waiting, if the API's limit lasts longer than the call; OutOfTime.
+        """
+        waiter = _Waiter(spending.caller, (min(spending.turns, SHORT), next(self._numbers)))
+        spending.turns += 1
+        self._waiting.append(waiter)
+        try:
+            self._admit()
+            while waiter.departed is None:
+                await self._wait(waiter, spending, operation, method)
+            if spending.remaining <= 0:
+                raise OutOfTime(seconds=spending.budget)
+        except BaseException:
+            if waiter.departed is None:
+                self._waiting.remove(waiter)
+            else:
+                self.leave(spending.caller, waiter.departed, None)
+            raise
+        return waiter.departed
+
+    async def _wait(self, waiter: _Waiter, spending: Spending, operation: str, method: str) -> None:
+        opens_at, now = self._rate.opens_at(waiter.caller), self._clock.now()
+        if now >= spending.deadline:
+            raise OutOfTime(seconds=spending.budget)
+        if opens_at >= spending.deadline:
+            told = self._rate.seconds_told()
+            raise RateLimited(
+                f"PlusPlus takes no more requests for {told:,.0f} seconds. Nothing was sent.",
+                retry_after=told,
+                status=429,
+                code="rate_limited",
+                operation=operation,
+                method=method,
+            )
+        with anyio.move_on_after(spending.deadline - now) as scope:
+            if opens_at <= now:
+                await waiter.wake.wait()
+            else:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._wake_at, opens_at, waiter)
+                    await waiter.wake.wait()
+                    group.cancel_scope.cancel()
+        if scope.cancelled_caught and waiter.departed is None:
+            raise OutOfTime(seconds=spending.budget)
+        if waiter.departed is None:
+            waiter.wake = anyio.Event()
+            self._admit()
+
+    async def _wake_at(self, time: float, waiter: _Waiter) -> None:
+        # At least a tick: rounding may leave a rest too small to move the clock.
+        await self._clock.sleep(max(time - self._clock.now(), 0.01))
+        waiter.wake.set()
+
+    def leave(self, caller: str, departed: float, response: httpx2.Response | None) -> None:
+        """A request came to its end, with its answer or without one."""
+        self._under_way[caller] -= 1
+        if not self._under_way[caller]:
+            del self._under_way[caller]
+        self._change(lambda: self._rate.arrive(departed, response))
+
+    def block(self, told: float, least: float) -> None:
+        """A 429 asks for a wait of `told` seconds, or does not say; `least` is waited for in any case."""
+        self._change(lambda: self._rate.block(told, least))
+
+    def _change(self, change: Callable[[], None]) -> None:
+        before = [(waiter, self._rate.opens_at(waiter.caller)) for waiter in self._waiting]
+        change()
+        self._admit()
+        for waiter, opens_at in before:
+            if self._rate.opens_at(waiter.caller) != opens_at:
+                waiter.wake.set()
+
+    def _admit(self) -> None:
+        while self._under_way.total() < self._places:
+            fit = [waiter for waiter in self._waiting if self._rate.allows(waiter.caller)]
+            if not fit:
+                return
+            chosen = min(fit, key=lambda waiter: (self._under_way[waiter.caller], waiter.place))
+            self._waiting.remove(chosen)
+            self._under_way[chosen.caller] += 1
+            chosen.departed = self._rate.depart(chosen.caller)
+            chosen.wake.set()

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ipaddress import ip_address
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
@@ -27,7 +28,7 @@ import anyio.lowlevel
 import httpx2
 from pydantic import SecretStr
 
-from pp_mcp.api.limits import Clock, RateBudget
+from pp_mcp.api.limits import Clock, Gate, Spending
 from pp_mcp.api.routes import Route
 from pp_mcp.errors import (
     AnswerLost,
@@ -52,7 +53,8 @@ ATTEMPTS = 3
 LONGEST_PAUSE = 30.0  # seconds
 LONGEST_CONNECT = 10.0  # seconds; the call's budget then allows another try
 LARGEST_BODY = 32 * 1024 * 1024  # bytes, after decompression
-KEPT_REQUEST_IDS = 1000
+LARGEST_DEPTH = 50  # of nested objects and lists
+LARGEST_NUMBER = 1e18
 
 UNREADABLE = "unreadable"
 """Code of an UnexpectedAnswer that may be readable when asked for again."""
@@ -90,12 +92,28 @@ def json_of(response: httpx2.Response) -> object:
     if len(body) > LARGEST_BODY:
         raise Oversized(f"it is larger than {LARGEST_BODY // 1024 // 1024} MiB")
     try:
-        return cast(object, json.loads(body))
+        value = cast(object, json.loads(body, parse_int=_number, parse_float=_number, parse_constant=_number))
+        depth = _depth([value])
     except (ValueError, RecursionError):
         start = body[:200].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html")):
-        raise ValueError("it is a web page instead of JSON. Check PP_BASE_URL")
-    raise ValueError("it is not JSON" if start else "it is empty")
+        if start.startswith((b"<!doctype", b"<html")):
+            raise ValueError("it is a web page instead of JSON. Check PP_BASE_URL") from None
+        raise ValueError("it is not valid JSON" if start else "it is empty") from None
+    if depth > LARGEST_DEPTH + 1:
+        raise ValueError(f"it is nested more than {LARGEST_DEPTH} levels deep")
+    return value
+
+
+def _number(text: str) -> int | float:
+    value = float(text)
+    if not abs(value) < LARGEST_NUMBER:
+        raise ValueError("NaN, infinity or a number beyond all reason")
+    return int(text) if text.lstrip("-").isdigit() else value
+
+
+def _depth(value: object) -> int:
+    inner = cast(dict[str, object], value).values() if isinstance(value, dict) else cast(list[object], value)
+    return 1 + max((_depth(one) for one in inner if type(one) in (dict, list)), default=0)
 
 
 def request_id_of(response: httpx2.Response) -> str | None:
@@ -103,31 +121,6 @@ def request_id_of(response: httpx2.Response) -> str | None:
     if response.status_code >= 400:
         return error_from_answer(response.status_code, response.headers, response.content, "", "").request_id
     return clean(response.headers.get("x-request-id", ""), 200) or None
-
-
-class Spending:
-    """What one call may spend, and what it has spent. `budget` is in seconds and begins now."""
-
-    def __init__(self, clock: Clock, budget: float) -> None:
-        self._clock = clock
-        self.budget = budget
-        self.deadline = clock.now() + budget
-        self.requests = 0
-        """How many requests were sent, repeated ones included."""
-        self.request_ids: list[str] = []
-        """Ids of the answers so far, oldest first; the last 1,000."""
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left of the budget, never below 0."""
-        return max(0.0, self.deadline - self._clock.now())
-
-    def note(self, response: httpx2.Response | None, *, sent: bool) -> None:
-        """Counts a request that was sent, and keeps the id of its answer."""
-        self.requests += sent
-        if response is not None and (request_id := request_id_of(response)):
-            self.request_ids.append(request_id)
-            del self.request_ids[:-KEPT_REQUEST_IDS]
 
 
 @dataclass(frozen=True)
@@ -152,6 +145,7 @@ class Sender:
         clock: Clock,
         timeout: float,
         max_concurrency: int,
+        max_pause: float,
         transport: httpx2.AsyncBaseTransport | None,
         chance: Callable[[], float] | None,
     ) -> None:
@@ -159,10 +153,10 @@ class Sender:
             # They log whole URLs, and queries hold names and e-mail addresses.
             logging.getLogger(name).setLevel(logging.WARNING)
         try:
-            usable = httpx2.URL(base_url).is_absolute_url
+            url = httpx2.URL(base_url)
         except httpx2.InvalidURL:
-            usable = False
-        if not usable:
+            url = httpx2.URL()
+        if not url.is_absolute_url:
             raise ValueError("base_url must be an absolute http(s) URL")
         self.http = httpx2.AsyncClient(
             base_url=base_url,
@@ -176,10 +170,14 @@ class Sender:
             follow_redirects=False,
             limits=httpx2.Limits(max_connections=max_concurrency, max_keepalive_connections=max_concurrency),
             transport=transport,
+            # A proxy named in the environment would see the token, and cannot reach a loopback address anyway.
+            trust_env=not _is_loopback(url.host),
         )
+        # Shorter texts are no secrets, and may stand anywhere by chance.
+        self._secret = token.get_secret_value().encode() if len(token.get_secret_value()) >= 8 else None
         self._timeout = timeout
-        self._limits = RateBudget(clock)
-        self._capacity = anyio.CapacityLimiter(max_concurrency)
+        self._max_pause = max_pause
+        self._gate = Gate(clock, places=max_concurrency, max_pause=max_pause)
         self._chance = chance or random.random  # not for secrets: only spreads repeated requests
         self.clock = clock
 
@@ -202,12 +200,12 @@ class Sender:
         pending: PlusPlusError | None = None
         while True:
             try:
-                await self._turn(operation, request, spending)
+                departed = await self._gate.enter(spending, operation=operation, method=request.method)
             except (OutOfTime, RateLimited) as refused:
                 raise pending or refused from None
             attempts += 1
             try:
-                response = await self._attempt(operation, request, spending)
+                response = await self._attempt(operation, request, spending, departed)
                 lost = gone is not None and pending is not None and response.status_code == 404
                 value = gone(response) if gone and lost else _read(operation, request, response, read)
                 return Written(value, response.status_code, attempts, request_id_of(response))
@@ -217,14 +215,15 @@ class Sender:
                 limited, told = limited + 1, error.retry_after
                 # What the API asks for, yet ever longer if it keeps refusing: it may ask for next to nothing.
                 delay = error.retry_after = max(told, pause(limited, self._chance, first=0.05 if told else 1.0))
-                self._limits.block(delay)
+                self._gate.block(told, delay)
+                delay = min(delay, self._max_pause)
             else:
                 faults += 1
                 delay = pause(faults, self._chance)
             if not may_repeat(route, error) or faults >= ATTEMPTS or delay >= spending.remaining:
                 if pending is not None and not isinstance(error, SETTLING):
                     raise pending
-                if isinstance(error, AnswerLost) and not error.is_write and spending.remaining <= 0.05:
+                if isinstance(error, AnswerLost) and not error.may_have_happened and spending.remaining <= 0.05:
                     raise OutOfTime(seconds=spending.budget)
                 raise error
             if route.is_write and not isinstance(error, NOTHING_HAPPENED):
@@ -232,28 +231,13 @@ class Sender:
             if not isinstance(error, RateLimited):
                 await self.clock.sleep(delay)
 
-    async def _turn(self, operation: str, request: httpx2.Request, spending: Spending) -> None:
-        """Waits for a place among the requests under way, which the attempt gives back."""
-        while True:
-            await self._limits.turn(spending.deadline, operation=operation, method=request.method)
-            with anyio.move_on_after(spending.remaining) as scope:
-                await self._capacity.acquire()
-            if scope.cancelled_caught:
-                raise OutOfTime(seconds=spending.budget)
-            # The wait for a place may have used up the rate or the time.
-            if spending.remaining > 0 and self._limits.is_open():
-                return
-            self._capacity.release()
-            if spending.remaining <= 0:
-                raise OutOfTime(seconds=spending.budget)
-
-    async def _attempt(self, operation: str, request: httpx2.Request, spending: Spending) -> httpx2.Response:
-        """Sends once and gives the place back. Raises NotReached, AnswerLost."""
+    async def _attempt(
+        self, operation: str, request: httpx2.Request, spending: Spending, departed: float
+    ) -> httpx2.Response:
+        """Sends once and leaves the gate. Raises NotReached, AnswerLost."""
         method, is_write = request.method, request.method != "GET"
         outcome: httpx2.Response | NotReached | AnswerLost
-        outcome = AnswerLost("it was cut off", operation=operation, method=method, is_write=is_write)
-        started = self.clock.now()
-        self._limits.depart()
+        outcome = AnswerLost("it was cut off", operation=operation, method=method)
         try:
             # A write that has begun is not abandoned halfway: nobody would know what became of it.
             with anyio.CancelScope(shield=is_write):
@@ -264,12 +248,12 @@ class Sender:
                 log.warning("the client gave up; the write %s %s %s", method, operation, _ending(outcome))
             raise
         finally:
-            self._capacity.release()
             response = outcome if isinstance(outcome, httpx2.Response) else None
-            # What a 429 says about waiting goes through block(), which heeds Retry-After first.
-            self._limits.arrive(None if response is None or response.status_code == 429 else response.headers)
-            spending.note(response, sent=not isinstance(outcome, NotReached))
-            elapsed = (self.clock.now() - started) * 1000
+            self._gate.leave(spending.caller, departed, response)
+            spending.requests += not isinstance(outcome, NotReached)
+            spending.writes += is_write and not isinstance(outcome, NotReached)
+            spending.note(response and request_id_of(response))
+            elapsed = (self.clock.now() - departed) * 1000
             log.debug("%s %s %s, %.0f ms", method, operation, _ending(outcome), elapsed)
         if isinstance(outcome, httpx2.Response):
             return outcome
@@ -310,11 +294,29 @@ class Sender:
                 reason, connecting = reason_of(fault), isinstance(fault, tuple(UNSENT))
         # An error status says all that matters, even if the rest of the answer broke off.
         if head is not None and (complete or head.status_code >= 400):
-            return _whole(head, body)
+            return self._whole(head, body)
         if connecting:
             return NotReached(reason or "connecting timed out", operation=operation, method=request.method)
         reason = reason or f"no answer in {seconds:.3g} seconds"
-        return AnswerLost(reason, operation=operation, method=request.method, is_write=request.method != "GET")
+        return AnswerLost(reason, operation=operation, method=request.method)
+
+    def _whole(self, head: httpx2.Response, body: bytes | bytearray) -> httpx2.Response:
+        """An answer whose body was read and decompressed, without our token if the API echoes it."""
+
+        def hide(text: bytes) -> bytes:
+            return text.replace(self._secret, b"[API token]") if self._secret else text
+
+        packing = (b"content-encoding", b"content-length", b"transfer-encoding")
+        # As bytes: a header may hold anything, and httpx2 would encode text as ASCII.
+        headers = [(name, hide(value)) for name, value in head.headers.raw if name.lower() not in packing]
+        return httpx2.Response(head.status_code, headers=headers, content=hide(bytes(body)))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _ending(outcome: httpx2.Response | NotReached | AnswerLost) -> str:
@@ -336,7 +338,7 @@ def _read(
         detail, code = str(fault), "too_large" if isinstance(fault, Oversized) else UNREADABLE
     if request.method != "GET":
         said = f"it came with status {status}, but {detail}"
-        raise AnswerLost(said, operation=operation, method=request.method, is_write=True, status=status)
+        raise AnswerLost(said, operation=operation, method=request.method, status=status)
     raise UnexpectedAnswer(
         f"The answer to {operation} cannot be read: {detail}",
         detail=detail,
@@ -346,13 +348,6 @@ def _read(
         method=request.method,
         request_id=request_id_of(response),
     )
-
-
-def _whole(head: httpx2.Response, body: bytes | bytearray) -> httpx2.Response:
-    """An answer whose body was read, decompressed."""
-    packing = ("content-encoding", "content-length", "transfer-encoding")
-    headers = [(name, value) for name, value in head.headers.multi_items() if name not in packing]
-    return httpx2.Response(head.status_code, headers=headers, content=bytes(body))
 
 
 UNSENT: dict[type[Exception], str] = {

@@ -34,6 +34,9 @@ WORKERS = 16
 PAGE_SIZE = 100
 """Rows per page, the API's maximum (documented)."""
 
+EMPTY_PAGES = 3
+"""Empty pages after which no further one is asked for, whatever number of pages the API claims."""
+
 RESERVE = 4.0
 """Seconds of a call's budget that are kept for the answer itself."""
 
@@ -169,6 +172,7 @@ class _Pass(Generic[RowT]):
         """Whether a row came twice, a page was gone or the count changed."""
         self.stopped: str | None = None
         """Why it ended before the last page."""
+        self._empty = 0
 
     @property
     def moved(self) -> bool:
@@ -188,13 +192,13 @@ class _Pass(Generic[RowT]):
         self.total = first.total_count
         await self._absorb(first)
         pages = range(2, first.total_pages + 1)
-        await for_each(pages, self._read, workers=min(workers, len(pages)))
+        await for_each(pages, self._read, workers=max(0, min(workers, first.total_pages - 1)))
         return None
 
     async def _read(self, number: int) -> bool:
         if self._api.remaining < self._leave:
             self.stopped = self.stopped or OUT_OF_TIME
-        if self.stopped is not None:
+        if self.stopped is not None or self._empty >= EMPTY_PAGES:
             return False
         try:
             page = await self._page(number, PAGE_SIZE)
@@ -203,6 +207,7 @@ class _Pass(Generic[RowT]):
         except (NotFound, Rejected):
             # The last page is gone: some services answer it empty, others refuse it.
             self.shifted = True
+            self._empty += 1
         else:
             await self._absorb(page)
         return self.stopped is None
@@ -210,6 +215,7 @@ class _Pass(Generic[RowT]):
     async def _absorb(self, page: Page[RowT]) -> None:
         self.shifted = self.shifted or page.total_count != self.total
         self.total = page.total_count
+        self._empty += not page.items
         for row in page.items:
             key = hash(getattr(row, "public_id", None))
             if key in self.seen:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pp_mcp.audit.chain import GENESIS, digest
+from pp_mcp.audit.chain import GENESIS, LONGEST, parsed, sealed
+from pp_mcp.text import neutralise
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line: its number from 1, and its record, or None if it cannot be read."""
+    """A line: its number from 1, its bytes without newline, and its record, or None if it cannot be read."""
 
     number: int
+    raw: bytes
     record: dict[str, Any] | None
 
     def matches(self, tool: str | None, since: str | None, user: str | None) -> bool:
@@ -44,18 +46,19 @@ def read_lines(path: Path) -> Generator[Line]:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            if not raw.strip():
-                continue
-            try:
-                record = json.loads(raw)
-            except ValueError:
-                record = None
-            yield Line(number, cast("dict[str, Any]", record) if isinstance(record, dict) else None)
+        number = 0
+        while raw := file.readline(LONGEST + 1):
+            number += 1
+            is_too_long = len(raw) > LONGEST and not raw.endswith(b"\n")
+            rest = raw if is_too_long else b""
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(LONGEST)
+            raw = raw.removesuffix(b"\n")
+            yield Line(number, raw, None if is_too_long else parsed(raw))
 
 
 def shown(record: dict[str, Any]) -> str:
-    """A record as one line for people."""
+    """A record as one line for people. Text in it may come from a client or a tenant, so it is neutralised."""
     target, caller = _object(record, "target"), _object(record, "caller")
     words = [
         *(str(record.get(part, "?")) for part in ("time", "event", "tool")),
@@ -65,7 +68,7 @@ def shown(record: dict[str, Any]) -> str:
     for part in ("consent", "outcome", "code", "error", "counts", "changes"):
         if value := record.get(part):
             words.append(f"{part} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
-    return "  ".join(words)
+    return "  ".join(" ".join(neutralise(word).split()) for word in words)
 
 
 def _object(record: dict[str, Any], name: str) -> dict[str, Any]:
@@ -87,16 +90,17 @@ def verify(path: Path, expected: str | None = None) -> tuple[int, str, list[Find
     for line in read_lines(path):
         number, record = line.number, line.record
         if record is None:
-            findings.append(Finding(number, "cannot be read: cut short or edited"))
+            what = "cannot be read: cut short or edited" if line.raw else "is blank: inserted, or a line was erased"
+            findings.append(Finding(number, what))
             continue
-        stated = record.get("hash")
-        is_missing = is_missing and stated != expected
-        if not isinstance(stated, str) or digest({name: x for name, x in record.items() if name != "hash"}) != stated:
+        stated, stated_before = record.get("hash"), record.get("prev")
+        if sealed(record, str(stated_before)).encode() != line.raw:
             findings.append(Finding(number, "was edited: its hash does not match"))
-        elif record.get("prev") != previous:
+        elif stated_before != previous:
             findings.append(Finding(number, "does not follow the line before: lines were removed, inserted or moved"))
         else:
             good += 1
+        is_missing = is_missing and stated != expected
         previous = stated if isinstance(stated, str) else previous
         call = str(record.get("call"))
         if record.get("event") == "intended":

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from pp_mcp.answers import ContentRow, ItemAnswer, ListAnswer, Named, full
-from pp_mcp.declare import UNSET, Call, Effect, Unset, operation
+from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Article, ContentItem
 from pp_mcp.operations import params
-from pp_mcp.operations.content import described
+from pp_mcp.operations.access import hiding
+from pp_mcp.operations.content import archived_too, described
 from pp_mcp.operations.lists import list_page
 from pp_mcp.plan import Plan, call_of, create_plan, update_plan
 from pp_mcp.text import quoted
@@ -41,6 +42,7 @@ async def list_articles(
         page=page,
         page_size=page_size,
         detail=detail,
+        note=archived_too(is_archived),
         search=search,
         is_archived=is_archived,
         is_hidden=is_hidden,
@@ -85,22 +87,23 @@ async def create_article(
     )
 
 
-@operation(toolset="content", title="Change an article", effect=Effect.CHANGE)
+@operation(toolset="content", title="Change an article", effect=Effect.CHANGE, may_confirm=True)
 async def update_article(
     call: Call,
     article: params.ArticleArg,
     name: Annotated[params.NameArg, Field(description="New title.")] | None = None,
     is_hidden: HiddenArg | None = None,
     is_self_assignable: SelfAssignArg | None = None,
-    duration: Annotated[DurationArg, Field(description="Reading time in minutes; null clears it.")]
-    | Unset
-    | None = UNSET,
+    duration: DurationArg | None = None,
+    clear: Annotated[list[Literal["duration"]], Field(description="Fields to empty.", min_length=1, max_length=1)]
+    | None = None,
 ) -> Plan:
     """Change an article's title, visibility, reading time, or whether people may pick it themselves. Its text is edited
     in PlusPlus. For access groups or other content use update_content_item."""
     asked = params.asked_for(
-        "duration", name=name, is_hidden=is_hidden, is_self_assignable=is_self_assignable, duration=duration
+        clear, name=name, is_hidden=is_hidden, is_self_assignable=is_self_assignable, duration=duration
     )
+    shown = await hiding(call, article, is_hidden)
     return update_plan(
         call.api,
         "update_article",
@@ -109,7 +112,9 @@ async def update_article(
         asked,
         target=Named(kind="article", public_id=article.public_id, name=article.name),
         comparable=_comparable,
-        clears=frozenset({"duration"}),
+        effects=shown,
+        confirm=bool(shown),
+        clearable=frozenset({"duration"}),
     )
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from pp_mcp.answers import AssignmentRow, ItemAnswer, ListAnswer, Named, ToolCall, full, scope_of
 from pp_mcp.api import Written
-from pp_mcp.declare import UNSET, Call, Effect, Unset, operation
+from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Assignment, ContentItem, User
 from pp_mcp.operations import params
-from pp_mcp.operations.lists import kept_page, list_page, sent
+from pp_mcp.operations.lists import OUTSTANDING, kept_page, list_page, sent
 from pp_mcp.plan import Done, Plan, call_of, left_out, update_plan
 from pp_mcp.text import person, quoted, word
 
-OUTSTANDING = ("not_started", "in_progress")
-"""States in which there is still something to do (inferred from the help centre; not itself a value of the API)."""
+NO_ENROLLMENT = "An assignment of an event is not an enrollment: people enroll themselves, or are enrolled in PlusPlus."
 
 DueFromArg = Annotated[params.DayArg, Field(description="Due on or after.")]
 DueUntilArg = Annotated[params.DayArg, Field(description="Due on or before.")]
@@ -213,6 +212,7 @@ async def assign_content(
     if expires_at is not None:
         body["expires_at"] = expires_at
     known = {one.public_id for one in existing.items}
+    effects = [NO_ENROLLMENT] if content_item.content_type == "event" else []
 
     async def apply() -> Done:
         written = await call.api.write("assign_content", Assignment, body)
@@ -227,7 +227,8 @@ async def assign_content(
         missed = [field for field, value in asked.items() if not params.same_moment(after[field], value)]
         return Done(
             summary=f"Assigned {quoted(content_item.name)} to {person(user.name, user.email)}, {_due(made)}."
-            + left_out(missed),
+            + left_out(missed)
+            + "".join(f" {effect}" for effect in effects),
             target=target_of(made),
             changes={"state": [None, made.state], **{field: [None, after[field]] for field in asked}},
             not_applied=missed,
@@ -239,6 +240,7 @@ async def assign_content(
         target=target_of(active) if active else Named(kind="assignment", name=f"{content_item.name} for {user.name}"),
         summary=f"Assign {quoted(content_item.name)} to {person(user.name, user.email)}.",
         apply=apply,
+        effects=effects,
         unchanged=f"{label_of(active)} is already outstanding: {word(active.state)}, {_due(active)}, public_id "
         f"{word(active.public_id)}. Change its dates with update_assignment."
         if active
@@ -253,12 +255,12 @@ async def assign_content(
 async def update_assignment(
     call: Call,
     assignment: params.AssignmentArg,
-    due_date: Annotated[params.DayArg, Field(description="New due date; null removes it.")] | Unset | None = UNSET,
-    expires_at: Annotated[
-        params.ExpiryArg, Field(description="New expiry: date (its end) or ISO time; null removes it.")
+    due_date: Annotated[params.DayArg, Field(description="New due date, YYYY-MM-DD.")] | None = None,
+    expires_at: Annotated[params.ExpiryArg, Field(description="New expiry, ISO 8601.")] | None = None,
+    clear: Annotated[
+        list[Literal["due_date", "expires_at"]], Field(description="Fields to empty.", min_length=1, max_length=2)
     ]
-    | Unset
-    | None = UNSET,
+    | None = None,
 ) -> Plan:
     """Move, extend, set or remove the due date (deadline) or expiry of one person's training ("give Jane two more
     weeks"). Event enrollments are refused: the event manages their dates. For many use bulk_update_assignments."""
@@ -272,16 +274,11 @@ async def update_assignment(
         "update_assignment",
         Assignment,
         assignment,
-        params.asked_for(
-            "due_date",
-            "expires_at",
-            due_date=due_date.isoformat() if isinstance(due_date, date) else due_date,
-            expires_at=expires_at,
-        ),
+        params.asked_for(clear, due_date=due_date.isoformat() if due_date else None, expires_at=expires_at),
         target=target_of(assignment),
         comparable=_dates,
         same=params.same_moment,
-        clears=frozenset({"due_date", "expires_at"}),
+        clearable=frozenset({"due_date", "expires_at"}),
         after_conflict=after_conflict,
     )
 

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pp_mcp.answers import ContentRow, ItemAnswer, ListAnswer, Named, Outcome, OutcomeStatus, ToolCall, full, scope_of
+from pp_mcp.api.walk import PAGE_SIZE, walk
 from pp_mcp.declare import Call, Effect, operation
-from pp_mcp.errors import AnswerLost, PlusPlusError, ServerFailure
+from pp_mcp.errors import AnswerLost, PlusPlusError
 from pp_mcp.models import Assignment, BulkOutcome, ContentItem
 from pp_mcp.operations import params
+from pp_mcp.operations.access import MOST_PAGES, hiding, opening
 from pp_mcp.operations.lists import list_page
 from pp_mcp.plan import Done, ManyPlan, Plan, call_of, update_plan
 from pp_mcp.text import listed, plural, quoted, word
@@ -53,6 +55,7 @@ async def search_content(
         page=page,
         page_size=page_size,
         detail=detail,
+        note=archived_too(is_archived),
         search=search,
         content_type=content_type,
         is_archived=is_archived,
@@ -70,7 +73,34 @@ async def search_content(
 async def get_content_item(call: Call, content_item: params.ItemArg) -> ItemAnswer[ContentRow]:
     """Show all details of one course, learning path, video or other content: description, length, rating, which groups
     may see it, archived or hidden, how often assigned and completed. To find it use search_content."""
-    return ItemAnswer[ContentRow](summary=described(content_item), item=full(ContentRow, content_item))
+    row = full(ContentRow, content_item)
+    people = await _finishers(call, content_item)
+    if people is None:
+        return ItemAnswer[ContentRow](summary=described(content_item), item=row)
+    row = row.model_copy(update={"people_completed": people})
+    return ItemAnswer[ContentRow](summary=f"{described(content_item)[:-1]} by {plural(people, 'person')}.", item=row)
+
+
+async def _finishers(call: Call, item: ContentItem) -> int | None:
+    """How many people completed the item at least once; None where nobody did, or too many pages would be read."""
+    if not 0 < (item.completed_assignments_count or 0) <= MOST_PAGES * PAGE_SIZE:
+        return None
+    people: set[str] = set()
+    coverage = await walk(
+        call.api,
+        "list_assignments",
+        Assignment,
+        lambda row: people.add(row.user.public_id),
+        people.clear,
+        filters={"content_item": item.public_id, "state": "completed"},
+        tolerant=True,
+    )
+    return len(people) if coverage.complete else None
+
+
+def archived_too(is_archived: bool | None) -> str:
+    """The sentence that says whether archived items are among those found, where the caller did not choose."""
+    return "" if is_archived is not None else "Archived ones are included; is_archived=false leaves them out."
 
 
 def described(item: ContentItem) -> str:
@@ -95,9 +125,13 @@ async def update_content_item(
     restrict which groups may see it. Only given fields change; groups replaces the list, [] lets everyone in. To retire
     it use archive_content_items."""
     asked = params.asked_for(
-        name=name, is_hidden=is_hidden, groups=None if groups is None else sorted({one.public_id for one in groups})
+        (),
+        name=name,
+        is_hidden=is_hidden,
+        groups=None if groups is None else sorted({one.public_id for one in groups}),
     )
-    opens = groups == [] and _comparable(content_item)["groups"] != []
+    access = await opening(call, content_item, groups)
+    shown = await hiding(call, content_item, is_hidden)
     return update_plan(
         call.api,
         "update_content_item",
@@ -108,8 +142,8 @@ async def update_content_item(
         comparable=_comparable,
         names=lambda item: {group.public_id: group.name for group in item.groups or []},
         new_names={group.public_id: group.name for group in groups or []},
-        effects=["Everyone can then open it, as far as its channel allows."] if opens else [],
-        confirm=opens,
+        effects=[*access, *shown],
+        confirm=bool(access or shown),
     )
 
 
@@ -243,7 +277,7 @@ async def _send_all(call: Call, tool: str, items: list[ContentItem]) -> list[Out
         except PlusPlusError as error:
             if start == 0:
                 raise
-            if isinstance(error, ServerFailure) and error.maybe_applied:
+            if error.may_have_happened:
                 outcomes += [_outcome(item, "unknown", str(error)) for item in batch]
             else:
                 rest = batch + rest

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pp_mcp.answers import GroupRow, ItemAnswer, ListAnswer, Named, ToolCall, UserRow, full, scope_of
+from pp_mcp.answers import GroupRow, ItemAnswer, ListAnswer, Named, ToolCall, UserRow, full, kept_elsewhere, scope_of
 from pp_mcp.api.walk import drain
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import AnswerLost, PlusPlusError
@@ -17,7 +17,7 @@ from pp_mcp.operations.lists import list_page
 from pp_mcp.plan import Done, Plan, call_of, create_plan, update_plan
 from pp_mcp.text import listed, person, plural, quoted, share
 
-SourceArg = Annotated[str, Field(min_length=1, max_length=128)]
+SourceArg = Annotated[str, Field(min_length=1, max_length=128), params.NothingHidden]
 
 
 @operation(
@@ -53,11 +53,9 @@ async def list_groups(
 async def get_group(call: Call, group: params.GroupArg) -> ItemAnswer[GroupRow]:
     """Show one group (team, cohort): head count (how many people are in it), where it comes from (synced from which
     system), when it changed. For its people use list_group_members."""
-    members, source = plural(group.member_count or 0, "member"), quoted(group.source or "unknown")
-    return ItemAnswer[GroupRow](
-        summary=f"{quoted(group.name)}: {members}, source {source}.",
-        item=full(GroupRow, group),
-    )
+    members, kept = plural(group.member_count or 0, "member"), kept_elsewhere(group.source)
+    source = kept or f"Source {quoted(group.source or 'unknown')}."
+    return ItemAnswer[GroupRow](summary=f"{quoted(group.name)}: {members}. {source}", item=full(GroupRow, group))
 
 
 @operation(toolset="groups", title="Create a group", effect=Effect.ADD, idempotent=False)
@@ -137,7 +135,7 @@ NAMED_LIMIT = 25
 """People that a preview names one by one; the rest it counts."""
 
 
-@operation(toolset="groups", title="Add people to a group", effect=Effect.ADD)
+@operation(toolset="groups", title="Add people to a group", effect=Effect.ADD, may_confirm=True)
 async def add_group_members(call: Call, group: params.GroupArg, members: params.SomeMembersArg) -> Plan:
     """Add people to (put them on) a group, team, squad or cohort: joiners, movers; present members stay. They get its
     content and rules. To match a list exactly use replace_group_members. If another system keeps the group, its next
@@ -241,6 +239,7 @@ def _plan(
 ) -> Plan:
     """The plan of a change of members. `unchanged` is what to say where nobody arrives or leaves."""
     arriving, leaving = arriving or {}, leaving or {}
+    kept = kept_elsewhere(group.source)
 
     async def apply() -> Done:
         return _done(group, roster, await _write(call, group, tool, body), arriving, leaving)
@@ -249,8 +248,9 @@ def _plan(
         target=_target(group),
         summary=summary,
         apply=apply,
-        state=sorted(roster),
-        effects=[*effects, *_synced(group)],
+        state=sorted(roster) if leaving else sorted(arriving),
+        effects=[*effects, *([kept] if kept else [])],
+        confirm=kept is not None,
         needs=list(needs),
         unchanged=None if arriving or leaving else unchanged,
         reach=len(arriving) + len(leaving),
@@ -275,7 +275,7 @@ async def _write(call: Call, group: Group, operation_name: str, body: Mapping[st
     except PlusPlusError as error:
         method = call.api.routes[operation_name].method
         why = "it was sent, but the roster could not be read after it"
-        raise AnswerLost(why, operation=operation_name, method=method, is_write=True) from error
+        raise AnswerLost(why, operation=operation_name, method=method) from error
 
 
 async def _roster(call: Call, group: Group) -> People:
@@ -302,16 +302,6 @@ def _target(group: Group) -> Named:
     return Named(kind="group", public_id=group.public_id, name=group.name)
 
 
-def _synced(group: Group) -> list[str]:
-    """A warning where the group is not kept by hand."""
-    if group.source in (None, "", "plusplus"):
-        return []
-    return [
-        f"This group is kept by {quoted(group.source)}: PlusPlus rebuilds such groups every night, so this change may "
-        "be gone tomorrow."
-    ]
-
-
 def _done(group: Group, before: People, after: People, arriving: People, leaving: People) -> Done:
     """What the roster shows when read again; the undo reverses only what this call did."""
     arrived = [key for key in arriving if key in after]
@@ -323,13 +313,12 @@ def _done(group: Group, before: People, after: People, arriving: People, leaving
     if missed:
         summary += f" PlusPlus accepted the request but left out {_names(missed)}."
     summary += f" It now has {plural(len(after), 'member')}."
-    if arrived and gone:
-        tool, ids = "replace_group_members", list(before)
-    else:
-        tool, ids = ("remove_group_members", arrived) if arrived else ("add_group_members", gone)
+    back = [("remove_group_members", arrived), ("add_group_members", gone)]
+    undo = [ToolCall(tool=tool, arguments={"group": group.public_id, "members": ids}) for tool, ids in back if ids]
+    kept = kept_elsewhere(group.source)
     return Done(
-        summary=" ".join([summary, *_synced(group)]),
+        summary=f"{summary} {kept}" if kept else summary,
         changes={"member_count": [len(before), len(after)]} if words else {},
         not_applied=["members"] if missed else [],
-        undo=ToolCall(tool=tool, arguments={"group": group.public_id, "members": ids}) if words else None,
+        undo=undo if len(undo) > 1 else next(iter(undo), None),
     )

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pp_mcp.answers import ListAnswer, Row, concise, full
 from pp_mcp.api.walk import Coverage, walk
 from pp_mcp.declare import Call
-from pp_mcp.models import Page
+from pp_mcp.models import Assignment, Page
 from pp_mcp.text import listed, plural, plural_of
 
 RowT = TypeVar("RowT", bound=Row)
@@ -30,13 +30,29 @@ async def list_page(
     page_size: int,
     detail: str,
     always: Mapping[str, Any] | None = None,
+    note: str = "",
     **filters: Any,
 ) -> ListAnswer[RowT]:
     """Reads one page and answers it. `filters` are the arguments by which the caller can narrow the list; `always` are
-    filters beside them that this tool sets itself."""
+    filters beside them that this tool sets itself. `note` is a sentence that follows the summary."""
     asked = {name: sent(value) for name, value in {**filters, **(always or {})}.items()}
     found = await call.api.page(operation, model, page=page, page_size=page_size, **asked)
-    return list_answer(found, row, detail, noun=noun, scope=scope, filters=filters)
+    return list_answer(found, row, detail, noun=noun, scope=scope, filters=filters, note=note)
+
+
+async def count(call: Call, operation: str, model: type[BaseModel], **filters: Any) -> int:
+    """How many rows a list has."""
+    return (await call.api.page(operation, model, page_size=1, **filters)).total_count
+
+
+async def count_outstanding(call: Call, **filters: str) -> int:
+    """How many assignments are still to be done."""
+    counts = [await count(call, "list_assignments", Assignment, state=state, **filters) for state in OUTSTANDING]
+    return sum(counts)
+
+
+OUTSTANDING = ("not_started", "in_progress")
+"""States in which there is still something to do (inferred from the help centre; not itself a value of the API)."""
 
 
 def sent(value: Any) -> Any:
@@ -111,6 +127,7 @@ def list_answer(
     noun: str,
     scope: str = "",
     filters: Mapping[str, Any],
+    note: str = "",
 ) -> ListAnswer[RowT]:
     """The answer for one page. `scope` follows the noun (" of the group “Platform”"); `filters` are the arguments that
     narrow the list, by name, None where they were not given."""
@@ -132,6 +149,8 @@ def list_answer(
     if next_page is not None:
         others = [name for name in filters if name not in given]
         summary += f" Next: page={next_page}" + (f", or narrow with {listed(others, 5)}." if others else ".")
+    if note:
+        summary += f" {note}"
     shown = full if detail == "full" else concise
     return ListAnswer[RowT](
         summary=summary,

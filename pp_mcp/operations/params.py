@@ -6,14 +6,16 @@ A reference reaches the operation as the thing it names; how a name, e-mail or U
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from pp_mcp.declare import UNSET, Reference
+from pp_mcp.declare import Reference
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import Assignment, ContentItem, EventRef, Group, User
+from pp_mcp.text import hidden_in, listed
 
 # --- references ---------------------------------------------------------------------------------------------------
 
@@ -22,6 +24,21 @@ ManagerArg = UserArg
 GroupArg = Annotated[Group, Reference("group"), Field(description="Name, id or URL.")]
 ItemArg = Annotated[ContentItem, Reference("content_item"), Field(description="Name, id or URL.")]
 ArticleArg = Annotated[ContentItem, Reference("article"), Field(description="Name, id or URL.")]
+SomeGroupsArg = Annotated[
+    list[Group],
+    Reference("group"),
+    Field(description="Name, id or URL; of several: people who are in all of them.", min_length=1, max_length=100),
+]
+SomeUsersArg = Annotated[
+    list[User],
+    Reference("user"),
+    Field(description="One or several: e-mails, full names, ids or URLs.", min_length=1, max_length=100),
+]
+SomeItemsArg = Annotated[
+    list[ContentItem],
+    Reference("content_item"),
+    Field(description="One or several: names, ids or URLs.", min_length=1, max_length=100),
+]
 EventArg = Annotated[EventRef, Reference("event"), Field(description="Name, id or URL.")]
 AssignmentArg = Annotated[Assignment, Reference("assignment"), Field(description="Id or URL.")]
 ChannelArg = Annotated[str, Reference("channel"), Field(description="Id or URL.")]
@@ -43,7 +60,7 @@ ItemsArg = Annotated[
 AccessGroupsArg = Annotated[
     list[Group],
     Reference("group"),
-    Field(description="Replaces all: names, ids or URLs; [] is everyone."),
+    Field(description="Replaces all: names, ids or URLs; [] is everyone.", max_length=100),
 ]
 
 
@@ -62,7 +79,22 @@ SearchArg = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1
 
 # --- values -------------------------------------------------------------------------------------------------------
 
-NameArg = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+
+def _nothing_hidden(text: str, *, breaks: bool = False) -> str:
+    if hidden := hidden_in(text, breaks=breaks):
+        raise ValueError(f"has characters that nobody sees ({listed(sorted(set(hidden)))}): leave them out")
+    return text
+
+
+def _lines(text: str) -> str:
+    return _nothing_hidden(text, breaks=True)
+
+
+NothingHidden = AfterValidator(_nothing_hidden)
+"""For text that is written to the tenant, on one line."""
+NothingHiddenInLines = AfterValidator(_lines)
+"""For text that is written to the tenant and may have line breaks."""
+NameArg = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), NothingHidden]
 RoleArg = Annotated[Literal["admin", "organizer", "user"], Field(description="Permissions.")]
 ContentType = Literal[
     "article", "video", "course", "guide", "event", "event_type", "link", "track", "scheduled_track", "collection"
@@ -91,7 +123,7 @@ def is_email(text: str) -> bool:
 def _email(value: object) -> object:
     if not isinstance(value, str) or not is_email(value.strip()):
         raise ValueError("must be one e-mail address such as jane.doe@example.com")
-    return value.strip()
+    return _nothing_hidden(value.strip())
 
 
 def _day(value: object) -> object:
@@ -152,16 +184,21 @@ def same_moment(one: str | None, other: str | None) -> bool:
     return first == second
 
 
-def asked_for(*clearable: str, **given: Any) -> dict[str, Any]:
-    """What the caller wants set, of the arguments `given`: without those that were left out. null is a value of the
-    `clearable` ones alone.
+def asked_for(clear: Collection[str] | None, **given: Any) -> dict[str, Any]:
+    """What the caller wants set: of the arguments `given` those that are not None, and None for each to `clear`, which
+    is () where the tool cannot clear.
 
     Raises:
-        InvalidArgument: nothing was asked for.
+        InvalidArgument: nothing was asked for, or a field is both given and cleared.
     """
-    asked = {
-        name: value for name, value in given.items() if value is not UNSET and (value is not None or name in clearable)
-    }
+    asked = {name: value for name, value in given.items() if value is not None}
+    if both := sorted({*asked} & {*(clear or ())}):
+        raise InvalidArgument(
+            f"{listed(both)} cannot be both set and cleared. Nothing was changed.",
+            field_errors={"clear": [f"{name} is given as well" for name in both]},
+        )
+    asked |= dict.fromkeys(clear or ())
     if not asked:
-        raise InvalidArgument(f"Nothing to change. Give at least one of {', '.join(given)}.", field_errors={})
+        names = [*given, *(["clear"] if clear is None else [])]
+        raise InvalidArgument(f"Nothing to change. Give at least one of {', '.join(names)}.", field_errors={})
     return asked

@@ -1,4 +1,4 @@
-"""API tokens. Off by default: a token gives whoever holds it the rights of the one behind this server."""
+"""API tokens. Off by default: whoever holds one has the rights of this server's own token."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
+from platformdirs import user_state_path
 from pydantic import Field, StringConstraints
 
 from pp_mcp.answers import Named
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import Refused
 from pp_mcp.models import ApiToken
-from pp_mcp.operations.params import ExpiryArg, same_moment
-from pp_mcp.plan import Done, Plan, left_out
+from pp_mcp.operations.params import ExpiryArg, NothingHidden, same_moment
+from pp_mcp.plan import Done, Plan, left_out, lookalikes_in
 from pp_mcp.text import quoted
 
 TokenNameArg = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=128),
+    NothingHidden,
     Field(description="What the token is for."),
 ]
 
@@ -32,7 +34,7 @@ async def create_api_token(call: Call, name: TokenNameArg, expires_at: ExpiryArg
     if expires_at is not None:
         body["expires_at"] = expires_at
 
-    file = _free(call.secrets_dir)
+    file = _free(call.secrets_dir or user_state_path("pp-mcp", appauthor=False) / "tokens")
 
     async def apply() -> Done:
         path = _reserve(file)
@@ -57,32 +59,35 @@ async def create_api_token(call: Call, name: TokenNameArg, expires_at: ExpiryArg
         target=Named(kind="api_token", name=name),
         summary=f"Create an API token {quoted(name)} that {lasts}.",
         apply=apply,
-        # The file's name too: once it is made, the same token of the preview does not make a second API token.
+        # With the file's name, so that one confirmation cannot create two API tokens.
         state=[name, expires_at, str(file)],
         effects=[
-            "Whoever has it can do what this server's own token can.",
+            "Whoever has it can do everything this server's own token can.",
             f"Its secret is written to the new file {file}, readable by its owner only.",
+            *lookalikes_in(body),
         ],
         irreversible=True,
     )
 
 
 def _free(directory: Path) -> Path:
-    """A file for the secret whose name is not taken."""
+    """A file name for the secret that is not taken."""
     for number in range(1, 1000):
         path = directory / f"plusplus-token-{number}.txt"
         if not os.path.lexists(path):
             return path
-    raise Refused(f"There are a thousand token files in {directory} already. No token was created.")
+    raise Refused(f"There are already a thousand token files in {directory}. No token was created.")
 
 
 def _reserve(path: Path) -> Path:
-    """The file, new, empty, of mode 0600, made before the token: a secret that cannot be kept must not be created."""
+    """The file, new, empty, of mode 0600, made before the token: a secret that cannot be kept must not be created.
+    A folder made for it is the user's alone."""
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         reason = error.strerror or "it cannot be written"
-        raise Refused(f"The secret's file {path} cannot be made: {reason}. No token was created.") from error
+        raise Refused(f"Cannot create the file {path} for the secret: {reason}. No token was created.") from error
     return path
 
 

@@ -12,7 +12,7 @@ from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING, label_of, target_of
-from pp_mcp.operations.params import AssignmentArg
+from pp_mcp.operations.params import AssignmentArg, NothingHiddenInLines
 from pp_mcp.plan import Done, Plan
 from pp_mcp.text import listed, word
 
@@ -114,6 +114,7 @@ def what_works(state: str | None) -> str:
 ReasonArg = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=1000),
+    NothingHiddenInLines,
     Field(description="Why, for the record."),
 ]
 
@@ -170,9 +171,10 @@ def _step(
             f"{label} is {before}: {action.tool} works on {' or '.join(action.works_on)}. {what_works(before)}",
             field_errors={"assignment": [f"is {before}"]},
         )
-    undo, undo_note = ACTIONS[action.undone_by].tool if action.undone_by else None, action.undo_note
-    if before == "exempted" and undo == "revert_completion":
-        undo, undo_note = None, "Two calls undo it: revert_completion, then exempt_assignment."
+    back = [ACTIONS[action.undone_by].tool] if action.undone_by else []
+    if before == "exempted" and back == ["revert_completion"]:
+        back.append("exempt_assignment")
+    undo = [ToolCall(tool=tool, arguments={"assignment": assignment.public_id}) for tool in back]
 
     async def apply() -> Done:
         after = (await call.api.write(action.tool, Assignment, body, public_id=assignment.public_id)).value
@@ -183,8 +185,8 @@ def _step(
             else f"The API answered, but {label} is {word(after.state)}.",
             changes={"state": [before, after.state]} if changed else {},
             not_applied=[] if moved else ["state"],
-            undo=ToolCall(tool=undo, arguments={"assignment": assignment.public_id}) if undo and changed else None,
-            undo_note=undo_note if changed else None,
+            undo=(undo if len(undo) > 1 else undo[0]) if undo and changed else None,
+            undo_note=action.undo_note if changed else None,
         )
 
     async def after_conflict() -> str:

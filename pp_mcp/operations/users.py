@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from pp_mcp.answers import ItemAnswer, ListAnswer, Named, UserRow, full, scope_of
-from pp_mcp.declare import UNSET, Call, Effect, Unset, operation
+from pp_mcp.api.walk import drain, for_each
+from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import InvalidArgument
-from pp_mcp.models import User
+from pp_mcp.models import Enrollment, Group, Page, User
 from pp_mcp.operations import params
-from pp_mcp.operations.lists import list_page
+from pp_mcp.operations.lists import count, count_outstanding, list_answer, list_page
 from pp_mcp.plan import Plan, call_of, create_plan, update_plan
-from pp_mcp.text import person, plural, quoted, word
+from pp_mcp.text import listed, person, plural, quoted, word
 
-EmployeeIdArg = Annotated[str, Field(min_length=1, max_length=128, description="Employee id.")]
+EmployeeIdArg = Annotated[str, Field(min_length=1, max_length=128, description="Employee id."), params.NothingHidden]
 
 
 @operation(toolset="users", title="Find people and accounts", effect=Effect.READ, csv="lists/users", record=User)
@@ -27,7 +29,7 @@ async def list_users(
     role: params.RoleArg | None = None,
     is_active: params.ActiveFilterArg | None = None,
     manager: params.ManagerArg | None = None,
-    group: params.GroupArg | None = None,
+    group: params.SomeGroupsArg | None = None,
     page: params.PageArg = 1,
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
@@ -35,24 +37,43 @@ async def list_users(
     """Find people (employees, learners, leavers, admins, organizers) and their accounts: by name, e-mail, employee id,
     role, group or manager (direct reports, who reports to whom), active or deactivated. For one known person use
     get_user; for someone's open training get_learner_summary."""
-    return await list_page(
-        call,
-        "list_users",
-        User,
-        UserRow,
-        noun="person",
-        scope=scope_of(in_the_group=group.name if group else None, reporting_to=manager.name if manager else None),
-        page=page,
-        page_size=page_size,
-        detail=detail,
-        search=search,
-        email=email,
-        employee_id=employee_id,
-        role=role,
-        is_active=is_active,
-        manager=manager,
-        group=group,
-    )
+    in_group = f" in {listed([quoted(one.name) for one in group], 3)}" if group else ""
+    scope = in_group + scope_of(reporting_to=manager.name if manager else None)
+    filters: dict[str, Any] = {
+        "search": search,
+        "email": email,
+        "employee_id": employee_id,
+        "role": role,
+        "is_active": is_active,
+        "manager": manager,
+    }
+    if group is None or len(group) == 1:
+        return await list_page(
+            call,
+            "list_users",
+            User,
+            UserRow,
+            noun="person",
+            scope=scope,
+            page=page,
+            page_size=page_size,
+            detail=detail,
+            group=group[0] if group else None,
+            **filters,
+        )
+    people = await _in_all(call, group, {**filters, "manager": manager.public_id if manager else None})
+    rows = people[(page - 1) * page_size :][:page_size]
+    found = Page(rows, page, page_size, len(people), -(-len(people) // page_size))
+    return list_answer(found, UserRow, detail, noun="person", scope=scope, filters={**filters, "group": group})
+
+
+async def _in_all(call: Call, groups: list[Group], filters: dict[str, Any]) -> list[User]:
+    """The people who are in every one of these groups, by name; the API filters by one."""
+    people: dict[str, User] = {}
+    for number, group in enumerate({group.public_id: None for group in groups}):
+        found = await drain(call.api, "list_users", User, filters={**filters, "group": group})
+        people = {user.public_id: user for user in found if number == 0 or user.public_id in people}
+    return sorted(people.values(), key=lambda user: (user.name.casefold(), user.public_id))
 
 
 @operation(toolset="users", title="Look up one person's profile", effect=Effect.READ)
@@ -66,7 +87,7 @@ async def get_user(call: Call, user: params.UserArg) -> ItemAnswer[UserRow]:
     )
 
 
-@operation(toolset="users", title="Create a person's account", effect=Effect.ADD, idempotent=False)
+@operation(toolset="users", title="Create a person's account", effect=Effect.ADD, may_confirm=True, idempotent=False)
 async def create_user(
     call: Call,
     email: Annotated[params.EmailArg, Field(description="E-mail; cannot be changed later.")],
@@ -89,9 +110,9 @@ async def create_user(
     body = {"email": email, "name": name, "role": role, "employee_id": employee_id}
     body["manager"] = manager.public_id if manager else None
 
-    def comparable(created: User) -> dict[str, Any]:
+    def with_email(created: User) -> dict[str, Any]:
         same = (created.email or "").casefold() == email.casefold()
-        return {"email": email if same else created.email, **_comparable(created)}
+        return {"email": email if same else created.email, **comparable(created)}
 
     return create_plan(
         call.api,
@@ -99,16 +120,18 @@ async def create_user(
         User,
         {field: value for field, value in body.items() if value is not None},
         target=Named(kind="user", name=name),
-        comparable=comparable,
+        comparable=with_email,
         created=lambda user: f"Created {person(user.name, user.email)} with the role {word(user.role)}.",
         check=call_of("list_users", "email", email),
         summary=f"Create {person(name, email)} with the role {role}.",
         names={manager.public_id: manager.name} if manager else {},
+        effects=[] if role == "user" else [_gains(quoted(name), role)],
         undo_note="The API cannot delete people; update_user with is_active=false deactivates.",
     )
 
 
-def _comparable(user: User) -> dict[str, Any]:
+def comparable(user: User) -> dict[str, Any]:
+    """A person's fields as requests write them."""
     return {
         "name": user.name,
         "role": user.role,
@@ -118,41 +141,14 @@ def _comparable(user: User) -> dict[str, Any]:
     }
 
 
-@operation(toolset="users", title="Change a person or account", effect=Effect.CHANGE, may_confirm=True)
-async def update_user(
-    call: Call,
-    user: params.UserArg,
-    name: Annotated[params.NameArg, Field(description="New full name.")] | None = None,
-    role: params.RoleArg | None = None,
-    employee_id: Annotated[EmployeeIdArg, Field(description="null clears it.")] | Unset | None = UNSET,
-    manager: params.ManagerArg | Unset | None = UNSET,
-    is_active: Annotated[bool, Field(description="false deactivates a leaver.")] | None = None,
-) -> Plan:
-    """Change a person's name, role (make them organizer or admin), employee (staff) number or manager (whom they report
-    to), or switch a leaver's account off (deactivate) or on again. Only given fields change; previews a new role or
-    deactivation. Not the e-mail. An HR sync may undo it. Needs an admin's token."""
-    asked = params.asked_for(
-        "employee_id",
-        "manager",
-        name=name,
-        role=role,
-        employee_id=employee_id,
-        manager=manager.public_id if isinstance(manager, User) else manager,
-        is_active=is_active,
-    )
-    effects: list[str] = []
-    new_role = asked.get("role", user.role) != user.role
-    leaving = asked.get("is_active") is False and user.is_active is not False
-    if new_role:
-        effects.append(f"{quoted(user.name)} gets the rights of {_article(role or '')} at once.")
-    if leaving:
-        effects.append(
-            "They lose access at once. PlusPlus may also remove them from events and anonymise them after a delay; "
-            "that part cannot be undone."
-        )
-        reports = await call.api.page("list_users", User, manager=user.public_id, page_size=1)
-        if reports.total_count:
-            effects.append(f"{plural(reports.total_count, 'person reports', 'people report')} to this person.")
+ClearArg = Annotated[
+    list[Literal["employee_id", "manager"]], Field(description="Fields to empty.", min_length=1, max_length=2)
+]
+
+
+async def person_plan(call: Call, user: User, asked: dict[str, Any], manager: User | None) -> Plan:
+    """The plan of a change of one person. `asked` are fields as requests write them, `manager` the one named there."""
+    access = await rights_and_access(call, [user], asked)
     return update_plan(
         call.api,
         "update_user",
@@ -160,14 +156,69 @@ async def update_user(
         user,
         asked,
         target=Named(kind="user", public_id=user.public_id, name=user.name),
-        comparable=_comparable,
+        comparable=comparable,
         names=lambda one: {one.manager.public_id: one.manager.name} if one.manager else {},
-        new_names={manager.public_id: manager.name} if isinstance(manager, User) else {},
-        effects=effects,
-        confirm=new_role or leaving,
-        clears=frozenset({"employee_id", "manager"}),
+        new_names={manager.public_id: manager.name} if manager else {},
+        effects=access,
+        confirm=bool(access),
+        clearable=frozenset({"employee_id", "manager"}),
     )
 
 
-def _article(role: str) -> str:
-    return f"an {role}" if role[:1] in "aeo" else f"a {role}"
+async def rights_and_access(call: Call, users: list[User], asked: dict[str, Any]) -> list[str]:
+    """What a new role, a deactivation or a reactivation means for these people; empty where it is none of them."""
+    said: list[str] = []
+    if changed := [user for user in users if asked.get("role", user.role) != user.role]:
+        said.append(_gains(listed([quoted(user.name) for user in changed]), asked["role"]))
+    if asked.get("is_active") is True and (back := [user for user in users if user.is_active is False]):
+        said.append(f"Gets access back at once: {listed([quoted(user.name) for user in back])}.")
+    leavers = [user for user in users if asked.get("is_active") is False and user.is_active is not False]
+    if not leavers:
+        return said
+    said.append(
+        f"Loses access at once: {listed([quoted(user.name) for user in leavers])}. PlusPlus may also remove them from "
+        "events and anonymise them after a delay; that part cannot be undone."
+    )
+    left = _Left()
+
+    async def look(user: User) -> bool:
+        reports = await call.api.page("list_users", User, manager=user.public_id, page_size=5)
+        outstanding = await count_outstanding(call, user=user.public_id)
+        enrolled = await count(call, "list_enrollments", Enrollment, user=user.public_id, status="enrolled")
+        waitlisted = await count(call, "list_enrollments", Enrollment, user=user.public_id, status="waitlisted")
+        left.reports += reports.total_count
+        left.names += [person(one.name, one.email) for one in reports.items]
+        left.outstanding += outstanding
+        left.enrolled += enrolled
+        left.waitlisted += waitlisted
+        return True
+
+    await for_each(leavers, look)
+    return [*said, left.said]
+
+
+@dataclass
+class _Left:
+    """What people who lose access leave behind."""
+
+    reports: int = 0
+    names: list[str] = field(default_factory=list[str])
+    outstanding: int = 0
+    enrolled: int = 0
+    waitlisted: int = 0
+
+    @property
+    def said(self) -> str:
+        first = sorted(self.names)[:5]
+        more = f" and {self.reports - len(first):,} more" if self.reports > len(first) else ""
+        names = f" ({', '.join(first)}{more})" if first else ""
+        return (
+            f"Left behind: {plural(self.reports, 'direct report')}{names}; "
+            f"{plural(self.outstanding, 'outstanding assignment')}; "
+            f"{plural(self.enrolled + self.waitlisted, 'enrollment')} "
+            f"({self.enrolled:,} enrolled, {self.waitlisted:,} waitlisted)."
+        )
+
+
+def _gains(names: str, role: str) -> str:
+    return f"Gets the rights of {'an' if role[:1] in 'aeo' else 'a'} {role} at once: {names}."

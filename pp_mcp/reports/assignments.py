@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pp_mcp.declare import Call, Effect, Reference, operation
+from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import InvalidArgument
-from pp_mcp.models import ContentItem, User
+from pp_mcp.operations import params
 from pp_mcp.operations.assignments import (
     OUTSTANDING,
     CompletedFromArg,
@@ -18,16 +18,6 @@ from pp_mcp.operations.assignments import (
     CompletedWithin,
     DueFromArg,
     DueUntilArg,
-)
-from pp_mcp.operations.params import (
-    ActiveFilterArg,
-    ContentTypeArg,
-    FromArg,
-    GroupArg,
-    ManagerArg,
-    OverdueArg,
-    StateArg,
-    UntilArg,
 )
 from pp_mcp.reports.answers import EVERY, Found, ReportAnswer, TopArg, caution, percent
 from pp_mcp.reports.counting import STATES, Bucket, Figures, base, outstanding
@@ -37,17 +27,6 @@ from pp_mcp.reports.reading import Read, Selection
 from pp_mcp.text import listed, plural, share
 
 Dimension = Literal["user", "manager", "content_item", "content_type", "state", "due_month"]
-
-UsersArg = Annotated[
-    list[User],
-    Reference("user"),
-    Field(description="One or several: e-mail, public_id, full name or URL.", min_length=1, max_length=100),
-]
-ItemsArg = Annotated[
-    list[ContentItem],
-    Reference("content_item"),
-    Field(description="One or several: public_id, exact name or URL.", min_length=1, max_length=100),
-]
 
 
 @operation(
@@ -65,18 +44,18 @@ async def report_assignments(
     call: Call,
     group_by: Annotated[list[Dimension], Field(description="One row for each.", min_length=1, max_length=3)]
     | None = None,
-    user: UsersArg | None = None,
-    manager: ManagerArg | None = None,
-    group: GroupArg | None = None,
-    content_item: ItemsArg | None = None,
-    content_type: ContentTypeArg | None = None,
-    state: StateArg | None = None,
-    is_overdue: OverdueArg | None = None,
-    is_active: ActiveFilterArg | None = None,
+    user: params.SomeUsersArg | None = None,
+    manager: params.ManagerArg | None = None,
+    group: params.GroupArg | None = None,
+    content_item: params.SomeItemsArg | None = None,
+    content_type: params.ContentTypeArg | None = None,
+    state: params.StateArg | None = None,
+    is_overdue: params.OverdueArg | None = None,
+    is_active: params.ActiveFilterArg | None = None,
     due_date_gte: DueFromArg | None = None,
     due_date_lte: DueUntilArg | None = None,
-    created_gte: FromArg | None = None,
-    created_lte: UntilArg | None = None,
+    created_gte: params.FromArg | None = None,
+    created_lte: params.UntilArg | None = None,
     completed_gte: CompletedFromArg | None = None,
     completed_lte: CompletedUntilArg | None = None,
     missing: Annotated[

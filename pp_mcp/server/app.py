@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import anyio
 import httpx2
 from mcp.server import CacheHint, MCPServer
 from mcp.server.context import ServerRequestContext
@@ -18,22 +18,25 @@ from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, UnexpectedResourceError
 from mcp.server.request_state import RequestStateSecurity
+from mcp.shared._context_streams import ContextSendStream, create_context_streams
+from mcp.shared._stream_protocols import ReadStream
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
 from mcp.types import (
     INVALID_PARAMS,
     CallToolResult,
+    CompleteRequestParams,
+    CompleteResult,
     Completion,
-    CompletionArgument,
-    CompletionContext,
+    Icon,
     InputRequiredResult,
+    JSONRPCRequest,
     ListResourcesResult,
     ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
-    PromptReference,
     Resource,
     ResourceTemplate,
-    ResourceTemplateReference,
 )
 from pydantic import AnyUrl
 
@@ -47,14 +50,23 @@ from pp_mcp.config import Settings
 from pp_mcp.declare import Effect
 from pp_mcp.errors import Refused
 from pp_mcp.inventory import BY_NAME, enabled
+from pp_mcp.server.asking import identity
 from pp_mcp.server.call import ServedTool
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
-from pp_mcp.server.perform import Brake, Runtime
+from pp_mcp.server.perform import Brake, Pace, Runtime
 from pp_mcp.server.prompts import add_prompts
+from pp_mcp.server.reads import Reader
 from pp_mcp.server.render import rendered_error
-from pp_mcp.server.resources import TOOL_OF, Resources, suggest
+from pp_mcp.server.resources import TOOL_OF, Resources, is_person, suggest
+
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
+    "%3Crect width='32' height='32' rx='7' fill='%232b50c8'/%3E"
+    "%3Cpath d='M11 8v12M5 14h12M22 15v10M17 20h10' stroke='%23fff' stroke-width='3'/%3E%3C/svg%3E"
+).replace(" ", "%20")
+"""Two plus signs on blue."""
 
 _HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
@@ -65,6 +77,8 @@ class PlusPlusServer(MCPServer[Any]):
     settings_used: Settings
     runtime: Runtime
     resources: Resources
+    names: frozenset[str]
+    """The tools that are served."""
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -74,6 +88,8 @@ class PlusPlusServer(MCPServer[Any]):
             return rendered_error(
                 ErrorAnswer(code="refused", message=f"{why_off(name, self.settings_used)} Nothing was sent.")
             )
+        if why_not := not_set_up(self.settings_used):
+            return rendered_error(ErrorAnswer(code="not_set_up", message=f"{why_not} Nothing was sent."))
         return await super().call_tool(name, arguments, context)
 
     async def list_resources(self) -> list[Resource]:
@@ -88,6 +104,8 @@ class PlusPlusServer(MCPServer[Any]):
         self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
         """Reads a resource. The SDK's templates would pass over arguments that they do not know."""
+        if why_not := not_set_up(self.settings_used):
+            raise ResourceError(why_not)
         try:
             return [await self.resources.read(str(uri), context or Context(mcp_server=self))]
         except (MCPError, ResourceError):
@@ -129,6 +147,53 @@ class PlusPlusServer(MCPServer[Any]):
         left = [one for one in listed.resource_templates if narrowing.why_not(TOOL_OF[one.uri_template]) is None]
         return ListResourceTemplatesResult(resource_templates=left, ttl_ms=0, cache_scope="private")
 
+    async def run_eras(
+        self, incoming: ReadStream[SessionMessage | Exception], outgoing: ContextSendStream[SessionMessage]
+    ) -> None:
+        """Serves one client over streams. The SDK decides the protocol's era by the first request, for good.
+
+        But some clients send `server/discover` and fall back to `initialize` when the answer takes too long. If nothing
+        else has been asked, a new connection is begun for it.
+        """
+        server = self._lowlevel_server
+        # The outer lifespan keeps the client of the API open between the two.
+        async with server.lifespan(server), outgoing, anyio.create_task_group() as group:
+            feed: ContextSendStream[SessionMessage | Exception] | None = None
+            only_discovered = False
+            async for item in incoming:
+                message = item.message if isinstance(item, SessionMessage) else None
+                method = message.method if isinstance(message, JSONRPCRequest) else None
+                if feed is None or (only_discovered and method == "initialize"):
+                    if feed is not None:
+                        await feed.aclose()
+                    feed, received = create_context_streams[SessionMessage | Exception](0)
+                    options = server.create_initialization_options()
+                    group.start_soon(server.run, received, outgoing.clone(), options)
+                    only_discovered = True
+                only_discovered = only_discovered and method in (None, "server/discover")
+                await feed.send(item)
+            if feed is not None:
+                await feed.aclose()
+
+    async def _handle_complete(self, ctx: ServerRequestContext[Any], params: CompleteRequestParams) -> CompleteResult:
+        """Completes arguments of the tools that the request's headers leave."""
+        narrowing = _asked(ctx)
+        names = frozenset(name for name in self.names if narrowing.why_not(BY_NAME[name]) is None)
+        found = Completion(values=[])
+        if not not_set_up(self.settings_used):
+            found = await suggest(self.runtime, names, params.argument)
+        if found.values and is_person(params.argument.name):
+            reader = Reader(self.runtime.audit, identity(Context(request_context=ctx, mcp_server=self)))
+            try:
+                await reader.note(BY_NAME["list_users"], {}, {"values": len(found.values)}, event="completion")
+            except Refused:
+                found = Completion(values=[])
+        return CompleteResult(completion=found)
+
+    def complete_arguments(self) -> None:
+        """Offers completion. The SDK's decorator would not say which request asks."""
+        self._lowlevel_server.add_request_handler("completion/complete", CompleteRequestParams, self._handle_complete)
+
 
 def _asked(ctx: ServerRequestContext[Any]) -> Narrowing:
     try:
@@ -145,12 +210,22 @@ def audit_log(settings: Settings) -> AuditLog | None:
     """
     if not settings.audit_log:
         return None
-    audit = AuditLog(settings.audit_log, settings.base_url)
+    audit = AuditLog(settings.audit_log, settings.base_url, records_reads=settings.audit_reads)
     try:
         audit.check()
     except OSError as error:
         raise Refused(f"PP_AUDIT_LOG: {settings.audit_log} cannot be appended to ({error.strerror}).") from error
     return audit
+
+
+def not_set_up(settings: Settings) -> str | None:
+    """What to tell the user if required settings are missing; None if the server can work."""
+    if not settings.missing:
+        return None
+    return (
+        "This server is not set up yet. Ask the user to add these variables to its entry in the client's settings and "
+        f"to restart it. {' '.join(settings.missing)}"
+    )
 
 
 def why_off(name: str, settings: Settings) -> str:
@@ -178,12 +253,14 @@ def build_server(
     `transport` replaces the network, for the demo tenant and for tests. The client of the API is opened when the server
     starts serving and closed when it stops; one for all requests.
     """
-    key = settings.secret_key.get_secret_value().encode()
+    key = settings.signing_key
     client = Client(
-        base_url=settings.base_url,
+        # While the address is missing, no call gets as far as the client.
+        base_url=settings.base_url or "https://missing.invalid",
         token=settings.api_token,
         timeout=settings.timeout,
         max_concurrency=settings.max_concurrency,
+        max_pause=settings.max_pause,
         routes=routes,
         transport=transport,
         clock=clock,
@@ -193,8 +270,9 @@ def build_server(
         client=client,
         confirmer=Confirmer(key, settings.base_url, settings.confirm),
         brake=Brake(settings.max_writes_per_hour or None),
+        pace=Pace(settings.unconfirmed_writes),
         audit=audit_log(settings),
-        secrets_dir=secrets_dir or Path.cwd(),
+        secrets_dir=secrets_dir,
         today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
     )
 
@@ -212,15 +290,19 @@ def build_server(
             if not connections:
                 await client.aclose()
 
-    logging.getLogger("mcp").setLevel(max(logging.getLogger().level, logging.WARNING))
     tools = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block")
     server = PlusPlusServer(
         "pp-mcp",
+        title="PlusPlus",
         version=__version__,
+        website_url="https://www.plusplus.co",
+        icons=[Icon(src=ICON, mime_type="image/svg+xml", sizes=["any"])],
         instructions=INSTRUCTIONS,
         tools=[ServedTool.of(tool, runtime) for tool in tools],
         lifespan=lifespan,
-        log_level=settings.log_level,
+        log_level="WARNING",
+        # Lists never change while the server runs, so there is nothing to subscribe to, in either era.
+        subscriptions=False,
         cache_hints={"tools/list": _HOUR, "server/discover": _HOUR},
         request_state_security=RequestStateSecurity(keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest()]),
     )
@@ -228,14 +310,8 @@ def build_server(
     server.resources = Resources(runtime, names)
     add_prompts(server, names)
 
-    @server.completion()
-    async def complete(  # pyright: ignore[reportUnusedFunction] - registered by the decorator
-        ref: PromptReference | ResourceTemplateReference,
-        argument: CompletionArgument,
-        context: CompletionContext | None,
-    ) -> Completion:
-        return await suggest(runtime, names, argument)
-
+    server.complete_arguments()
+    server.names = names
     server.settings_used = settings
     server.runtime = runtime
     return server

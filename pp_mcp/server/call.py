@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from mcp.server.mcpserver import Context
@@ -12,13 +13,15 @@ from pydantic import PrivateAttr
 from pp_mcp.answers import Answer
 from pp_mcp.declare import Call, Effect, Operation
 from pp_mcp.errors import PlusPlusError, Refused
-from pp_mcp.server.arguments import parse, resolve
+from pp_mcp.server.arguments import UNKNOWN_NAMED, parse, resolve
+from pp_mcp.server.asking import caller, identity
 from pp_mcp.server.csv import csv_fields
 from pp_mcp.server.explain import explained, unexpected
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime, log
+from pp_mcp.server.reads import Reader, counts_of
 from pp_mcp.server.render import rendered, rendered_error
-from pp_mcp.server.writes import Result, Write, identity
+from pp_mcp.server.writes import Result, Write
 
 
 class ServedTool(Tool):
@@ -47,17 +50,20 @@ class ServedTool(Tool):
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         """Runs the tool. Every failure comes back as a result that says what to do, and shows nothing foreign."""
         operation, runtime = self._operation, self._runtime
-        call = runtime.call(context.report_progress)
+        call = runtime.call(context.report_progress, caller(context))
         write: Write | None = None
         if operation.effect is not Effect.READ:
-            entry = runtime.audit.entry(self.name, arguments, identity(context)) if runtime.audit else None
+            known = operation.arguments.model_fields
+            # A call with more arguments than any tool has is refused, and recording them all would take long.
+            some = dict(islice(arguments.items(), len(known) + UNKNOWN_NAMED))
+            entry = runtime.audit.entry(self.name, some, identity(context), known) if runtime.audit else None
             write = Write(operation, runtime, context, call, entry)
         try:
             why_not = narrowing_of(context.headers).why_not(operation)
             if why_not is not None:
                 raise Refused(f"{why_not} Nothing was sent.")
             if write is None:
-                return await read(operation, arguments, call)
+                return await read(operation, arguments, call, Reader(runtime.audit, identity(context)))
             given = parse(operation, arguments)
             with runtime.writing():
                 return await write.run(given)
@@ -70,11 +76,14 @@ class ServedTool(Tool):
             return rendered_error(unexpected(operation, call.api.request_ids, plan))
 
 
-async def read(operation: Operation, arguments: dict[str, Any], call: Call) -> Result:
+async def read(operation: Operation, arguments: dict[str, Any], call: Call, reader: Reader | None = None) -> Result:
     """What a reading tool answers to these arguments."""
     given = parse(operation, arguments)
     values, resolved = await resolve(operation, given, call.api)
     answer: Answer = await operation.function(call, **values)
+    if reader is not None:
+        filters = {name: values[name] for name in sorted(given.model_fields_set & values.keys())}
+        await reader.note(operation, filters, counts_of(answer))
     if resolved:
         answer.resolved = resolved
     if operation.csv:

@@ -12,7 +12,6 @@ from pp_mcp.errors import (
     ApiError,
     Conflict,
     Forbidden,
-    InvalidArgument,
     NotFound,
     NotReached,
     OutOfTime,
@@ -51,11 +50,9 @@ def explained(
     )
     if isinstance(error, RateLimited):
         answer.retry_after = float(math.ceil(error.retry_after))
-    if isinstance(error, InvalidArgument | Rejected) and error.field_errors:
-        answer.field_errors = {_ARGUMENT_OF.get(name, name): said for name, said in error.field_errors.items()}
     if isinstance(error, UnclearReference) and error.candidates:
         answer.candidates = error.candidates
-    if check is not None and operation.effect is not Effect.READ and may_have_happened(error):
+    if check is not None and operation.effect is not Effect.READ and error.may_have_happened:
         answer.check = check
     return answer
 
@@ -72,13 +69,6 @@ def unexpected(operation: Operation, request_ids: list[str], plan: Plan | None) 
     return answer
 
 
-def may_have_happened(error: BaseException) -> bool:
-    """Whether a write that ended with this error may have taken effect."""
-    if isinstance(error, AnswerLost):
-        return error.is_write
-    return isinstance(error, ServerFailure) and error.maybe_applied
-
-
 def code_of(error: PlusPlusError) -> str:
     """A short name for the kind of error: the API's own code where it gave one."""
     if isinstance(error, ApiError) and error.code:
@@ -89,13 +79,13 @@ def code_of(error: PlusPlusError) -> str:
 
 def _is_retryable(error: PlusPlusError) -> bool:
     kinds = (RateLimited, NotReached, OutOfTime, AnswerLost, ServerFailure)
-    return isinstance(error, kinds) and not may_have_happened(error)
+    return isinstance(error, kinds) and not error.may_have_happened
 
 
 def _message(error: PlusPlusError, operation: Operation, now: str, *, can_check: bool) -> str:
     is_write = operation.effect is not Effect.READ
-    if is_write and may_have_happened(error):
-        status = f" (HTTP {error.status})" if isinstance(error, ServerFailure) else ""
+    if is_write and error.may_have_happened:
+        status = f" (HTTP {error.status})" if isinstance(error, ApiError) else ""
         check = "Check" if can_check else "Look in PlusPlus"
         return (
             f"PlusPlus sent no usable answer to {operation.name}{status}: it may have happened or not. {check} before "

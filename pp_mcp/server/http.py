@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
+import stat
 import sys
+from ipaddress import ip_address
+from types import FrameType
 
 import anyio
 import uvicorn
+from mcp.server.stdio import stdio_server
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,7 +22,9 @@ from starlette.responses import JSONResponse, Response
 from pp_mcp import __version__
 from pp_mcp.config import is_this_computer
 from pp_mcp.errors import Refused
+from pp_mcp.logs import quiet_when_stdout_breaks
 from pp_mcp.server.app import PlusPlusServer
+from pp_mcp.server.connections import BoundedProtocol
 
 log = logging.getLogger("pp_mcp.server")
 
@@ -24,6 +32,10 @@ PATH = "/mcp"
 
 GRACE = 10.0
 """Seconds that writes in progress may take after SIGTERM."""
+
+
+LAST_ANSWER = 0.5
+"""Seconds that the answer about those writes is given to reach a client on stdio."""
 
 
 def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
@@ -43,7 +55,24 @@ def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
     async def health(_: Request) -> Response:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
         return JSONResponse({"status": "ok", "version": __version__})
 
-    return server.streamable_http_app(streamable_http_path=PATH, host=host)
+    app = server.streamable_http_app(streamable_http_path=PATH, transport_security=_security(host))
+    app.router.redirect_slashes = False
+    return app
+
+
+def _security(host: str) -> TransportSecuritySettings:
+    """Requests must name this computer as their Host, and as their Origin if they have one (DNS rebinding)."""
+    names = {"127.0.0.1", "localhost", "[::1]", _in_url(host)}
+    with contextlib.suppress(ValueError):
+        names.add(_in_url(ip_address(host).compressed))
+    return TransportSecuritySettings(
+        allowed_hosts=[f"{name}{port}" for name in sorted(names) for port in ("", ":*")],
+        allowed_origins=[f"http://{name}{port}" for name in sorted(names) for port in ("", ":*")],
+    )
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
@@ -54,33 +83,66 @@ def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
         port=port,
         log_config=None,
         access_log=False,
+        http=BoundedProtocol,
+        ws="none",
+        limit_concurrency=server.settings_used.max_connections,
         timeout_graceful_shutdown=int(GRACE),
     )
     # uvicorn raises the signal that stopped it again once it is done; by then nothing is left to do.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    log.info("Serving MCP at http://%s:%d%s", f"[{host}]" if ":" in host else host, port, PATH)
-    uvicorn.Server(config).run()
+    log.info("Serving MCP at http://%s:%d%s", _in_url(host), port, PATH)
+    _Server(config, server).run()
+
+
+class _Server(uvicorn.Server):
+    """Tells bulk work that it is time to stop."""
+
+    def __init__(self, config: uvicorn.Config, server: PlusPlusServer) -> None:
+        super().__init__(config)
+        self._runtime = server.runtime
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """What a signal does: bulk work begins nothing more, requests under way are answered, then it ends."""
+        self._runtime.stopping.set()
+        super().handle_exit(sig, frame)
 
 
 def serve_stdio(server: PlusPlusServer) -> None:
     """Serves on stdin and stdout until stdin ends or SIGTERM arrives; a write in progress is completed first."""
-    anyio.run(_stdio, server)
+    with quiet_when_stdout_breaks():
+        anyio.run(_stdio, server)
 
 
 async def _stdio(server: PlusPlusServer) -> None:
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":
             group.start_soon(_stop_on_signal, server)
-        await server.run_stdio_async()
+            group.start_soon(_stop_when_stdout_breaks, server, os.dup(1))
+        async with stdio_server() as (incoming, outgoing):
+            await server.run_eras(incoming, outgoing)
         group.cancel_scope.cancel()
 
 
 async def _stop_on_signal(server: PlusPlusServer) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
-            log.info("Stopping.")
-            with anyio.move_on_after(GRACE):
-                await server.runtime.writes_done()
-            # The thread that reads stdin cannot be interrupted, and nothing is left to lose.
-            logging.shutdown()
-            os._exit(0)
+            await _stop(server)
+
+
+async def _stop_when_stdout_breaks(server: PlusPlusServer, stdout: int) -> None:
+    """Stops when the client has closed its end of a pipe: the pipe then reports an error, which counts as readable."""
+    if stat.S_ISFIFO(os.fstat(stdout).st_mode):
+        await anyio.wait_readable(stdout)
+        await _stop(server)
+
+
+async def _stop(server: PlusPlusServer) -> None:
+    log.info("Stopping.")
+    server.runtime.stopping.set()
+    if server.runtime.is_writing:
+        with anyio.move_on_after(GRACE):
+            await server.runtime.writes_done()
+        await anyio.sleep(LAST_ANSWER)
+    # The thread that reads stdin cannot be interrupted, and nothing is left to lose.
+    logging.shutdown()
+    os._exit(0)

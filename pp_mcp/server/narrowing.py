@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pp_mcp.config import TOOLSETS
@@ -35,20 +35,27 @@ class Narrowing:
 
 
 def narrowing_of(headers: Mapping[str, str] | None) -> Narrowing:
-    """The narrowing that a request's headers ask for.
+    """The narrowing that a request's headers ask for. Of a header given more than once, the narrowest counts.
 
     Raises:
-        Refused: a header says something else than it can; taking it for nothing could widen what was meant.
+        Refused: a header has an invalid value; ignoring it could allow more than was meant.
     """
     if headers is None:
         return Narrowing()
-    said = headers.get(READ_ONLY, "").strip().lower()
-    if said not in ("", "true", "false", "1", "0"):
+    flags = [flag.strip().lower() for value in _values(headers, READ_ONLY) for flag in value.split(",")]
+    if any(flag not in ("", "true", "false", "1", "0") for flag in flags):
         raise Refused("The header X-PP-Read-Only must be true or false. Nothing was sent.")
-    toolsets: frozenset[str] | None = None
-    if ONLY_TOOLSETS in headers:
-        toolsets = frozenset(name.strip().lower() for name in headers[ONLY_TOOLSETS].split(",") if name.strip())
-        unknown = sorted(toolsets - set(TOOLSETS))
-        if unknown:
-            raise Refused(f"The header X-PP-Toolsets takes {', '.join(TOOLSETS)}, comma-separated. Nothing was sent.")
-    return Narrowing(read_only=said in ("true", "1"), toolsets=toolsets)
+    given = [
+        frozenset(name.strip().lower() for name in value.split(",") if name.strip())
+        for value in _values(headers, ONLY_TOOLSETS)
+    ]
+    if any(names - set(TOOLSETS) for names in given):
+        raise Refused(f"The header X-PP-Toolsets takes {', '.join(TOOLSETS)}, comma-separated. Nothing was sent.")
+    toolsets = frozenset[str].intersection(*given) if given else None
+    return Narrowing(read_only=any(flag in ("true", "1") for flag in flags), toolsets=toolsets)
+
+
+def _values(headers: Mapping[str, str], name: str) -> list[str]:
+    """Every value of a header; a plain mapping has one at most."""
+    values: Callable[[str], list[str]] | None = getattr(headers, "getlist", None)
+    return values(name) if values is not None else [headers[name]] if name in headers else []

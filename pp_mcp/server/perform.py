@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from pp_mcp.declare import Call
 from pp_mcp.errors import OutOfTime, PlusPlusError, Refused
 from pp_mcp.plan import Done, Plan
 from pp_mcp.server.confirm import Confirmer
-from pp_mcp.server.explain import code_of, may_have_happened
+from pp_mcp.server.explain import code_of
 from pp_mcp.text import plural
 
 log = logging.getLogger("pp_mcp.server")
@@ -30,36 +30,110 @@ HOUR = 3_600.0
 """Seconds."""
 
 
+class LastHour:
+    """Counts the changes of the last hour, in this process."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._taken: deque[tuple[float, int]] = deque()
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        while self._taken and self._taken[0][0] <= self._now() - HOUR:
+            self._taken.popleft()
+        return sum(changes for _, changes in self._taken)
+
+    @property
+    def again(self) -> str:
+        """When the count goes down, as a sentence; nothing where it is 0."""
+        wait = round((self._taken[0][0] + HOUR - self._now()) / 60) + 1 if self.count else 0
+        return f" Try again in {plural(wait, 'minute')}." if wait else ""
+
+    def add(self, changes: int) -> None:
+        """Counts so many more."""
+        self._taken.append((self._now(), changes))
+
+
 class Brake:
-    """Counts the writes of the last hour, of this process. `most` is none for no limit."""
+    """Limits the changes of an hour, of this process; people or things changed, not requests. None: no limit."""
 
     def __init__(self, most: int | None, now: Callable[[], float] = time.monotonic) -> None:
         self._most = most
-        self._now = now
-        self._taken: deque[tuple[float, int]] = deque()
-        self._count = 0
+        self._hour = LastHour(now)
 
-    def take(self, writes: int) -> None:
-        """Counts `writes` more.
+    def take(self, changes: int) -> None:
+        """Counts `changes` more.
 
         Raises:
             Refused: they would exceed the hourly limit; none of them is counted.
         """
-        if self._most is None:
-            return
-        now = self._now()
-        while self._taken and self._taken[0][0] <= now - HOUR:
-            self._count -= self._taken.popleft()[1]
-        if self._count + writes > self._most:
-            wait = round((self._taken[0][0] + HOUR - now) / 60) + 1 if self._taken else 0
-            when = f" Try again in {plural(wait, 'minute')}." if wait else ""
+        made = self._hour.count
+        if self._most is not None and made + changes > self._most:
             raise Refused(
-                f"This would make {self._count + writes:,} writes within an hour; {self._most:,} are allowed "
-                f"(PP_MAX_WRITES_PER_HOUR), {self._count:,} were made.{when} Nothing was sent. If this many writes are "
-                "intended, a person has to raise the limit."
+                f"This would make {made + changes:,} changes within an hour; {self._most:,} are allowed "
+                f"(PP_MAX_WRITES_PER_HOUR), {made:,} were made.{self._hour.again} Nothing was sent. If this many "
+                "changes are intended, a person has to raise the limit."
             )
-        self._taken.append((now, writes))
-        self._count += writes
+        self._hour.add(changes)
+
+
+class Pace:
+    """Limits the changes that each principal makes within an hour without confirmation."""
+
+    def __init__(self, most: int, now: Callable[[], float] = time.monotonic) -> None:
+        self.most = most
+        self._hours: defaultdict[str, LastHour] = defaultdict(lambda: LastHour(now))
+
+    def allows(self, principal: str, changes: int) -> bool:
+        """Whether so many more need no confirmation."""
+        return self._hours[principal].count + changes <= self.most
+
+    def add(self, principal: str, changes: int) -> None:
+        """Counts changes that were not confirmed."""
+        self._hours[principal].add(changes)
+
+
+class Turns:
+    """Writes of this process one after the other. The items of bulk work are written side by side, and other writes go
+    on between them; each of those waits only for the items under way."""
+
+    def __init__(self) -> None:
+        self._lock = anyio.Lock()
+        self._items = 0
+        self._no_items = anyio.Event()
+
+    @asynccontextmanager
+    async def alone(self, seconds: float) -> AsyncGenerator[None]:
+        """Keeps all others waiting. Waits at most `seconds` itself.
+
+        Other replicas, and people in PlusPlus, are not kept waiting.
+
+        Raises:
+            OutOfTime: other writes took all the time.
+        """
+        async with AsyncExitStack() as held:
+            with anyio.move_on_after(seconds) as waiting:
+                await held.enter_async_context(self._lock)
+                while self._items:
+                    await self._no_items.wait()
+            if waiting.cancelled_caught:
+                raise OutOfTime("Other changes took all the time. Nothing was changed.", seconds=seconds)
+            yield
+
+    @asynccontextmanager
+    async def item(self) -> AsyncGenerator[None]:
+        """Keeps single writes waiting, but not other items."""
+        async with self._lock:
+            if not self._items:
+                self._no_items = anyio.Event()
+            self._items += 1
+        try:
+            yield
+        finally:
+            self._items -= 1
+            if not self._items:
+                self._no_items.set()
 
 
 @dataclass
@@ -69,18 +143,29 @@ class Runtime:
     client: Client
     confirmer: Confirmer
     brake: Brake = field(default_factory=lambda: Brake(None))
+    pace: Pace = field(default_factory=lambda: Pace(50))
+    turns: Turns = field(default_factory=Turns)
     audit: AuditLog | None = None
-    secrets_dir: Path = field(default_factory=Path.cwd)
+    secrets_dir: Path | None = None
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
     writes: int = 0
     """Plans carried out so far. A plan that was begun before the latest one ended may rest on what is no longer so."""
+    stopping: anyio.Event = field(default_factory=anyio.Event)
+    """Is set when the server is told to stop."""
     _writing: int = 0
     _idle: anyio.Event | None = None
-    _turn: anyio.Lock = field(default_factory=anyio.Lock)
 
-    def call(self, progress: Callable[[float, float | None, str], Awaitable[None]] | None = None) -> Call:
-        """What one tool call works with; its time begins now."""
-        return Call(api=self.client.call(), today=self.today(), secrets_dir=self.secrets_dir, progress=progress)
+    def call(
+        self, progress: Callable[[float, float | None, str], Awaitable[None]] | None = None, caller: str = ""
+    ) -> Call:
+        """What one tool call works with; its time begins now. `caller` is whose share its requests count under."""
+        return Call(
+            api=self.client.call(caller=caller),
+            today=self.today(),
+            secrets_dir=self.secrets_dir,
+            progress=progress,
+            stopping=self.stopping,
+        )
 
     @contextmanager
     def writing(self) -> Generator[None]:
@@ -95,28 +180,15 @@ class Runtime:
             if not self._writing and self._idle is not None:
                 self._idle.set()
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a call that may write is in progress."""
+        return self._writing > 0
+
     async def writes_done(self) -> None:
         """Returns when no call that may write is under way."""
         while self._writing and self._idle is not None:
             await self._idle.wait()
-
-    @asynccontextmanager
-    async def turn(self, seconds: float) -> AsyncGenerator[None]:
-        """Keeps every other write of this process waiting. Waits at most `seconds` for its own turn.
-
-        Other replicas, and people in PlusPlus, are not kept waiting.
-
-        Raises:
-            OutOfTime: other writes took all the time.
-        """
-        with anyio.move_on_after(seconds) as waiting:
-            await self._turn.acquire()
-        if waiting.cancelled_caught:
-            raise OutOfTime("Other changes took all the time. Nothing was changed.", seconds=seconds)
-        try:
-            yield
-        finally:
-            self._turn.release()
 
     async def perform(
         self,
@@ -144,14 +216,14 @@ class Runtime:
         try:
             done = await plan.apply()
         except BaseException as error:
-            known = isinstance(error, PlusPlusError) and not may_have_happened(error)
+            known = isinstance(error, PlusPlusError) and not error.may_have_happened
             code = code_of(error) if isinstance(error, PlusPlusError) else type(error).__name__
             await _record(entry, outcome="failed" if known else "unknown", error=code, request_ids=request_ids[seen:])
             raise
         finally:
             self.writes += 1
         outcomes = done.outcomes or []
-        unclear = [one.model_dump(exclude_none=True) for one in outcomes if one.status in ("failed", "unknown")]
+        items = [one.model_dump(exclude_none=True, exclude={"name"}) for one in outcomes]
         await _record(
             entry,
             outcome=status_of(done),
@@ -160,7 +232,7 @@ class Runtime:
             not_applied=done.not_applied or None,
             not_sent=done.not_sent or None,
             counts=dict(Counter(one.status for one in outcomes)) if done.outcomes is not None else None,
-            items=unclear or None,
+            items=items or None,
             request_ids=request_ids[seen:],
         )
         return done
@@ -169,7 +241,7 @@ class Runtime:
 def status_of(done: Done) -> Status:
     """How a write came out."""
     outcomes = {one.status for one in done.outcomes or []}
-    if done.not_applied or done.not_sent or outcomes & {"failed", "unknown"}:
+    if done.not_applied or done.not_sent or outcomes & {"skipped", "failed", "unknown"}:
         return "partial"
     return "done" if done.changes or "succeeded" in outcomes else "unchanged"
 

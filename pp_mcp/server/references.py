@@ -7,6 +7,7 @@ A name must match whole, letter case aside, and only one thing. Everything else 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -108,8 +109,24 @@ class Lookup:
         )
 
 
-def understand(argument: str, kind: Kind, given: str) -> Lookup:
-    """The reference in `given`, if its form is one that can be looked up; needs no request.
+_NAMED_IN_PATHS: dict[str, frozenset[Kind]] = {
+    "users": frozenset({"user"}),
+    "people": frozenset({"user"}),
+    "groups": frozenset({"group"}),
+    "assignments": frozenset({"assignment"}),
+    "channels": frozenset({"channel"}),
+    "articles": frozenset({"article", "content_item"}),
+    "events": frozenset({"event", "content_item"}),
+    **dict.fromkeys(
+        ("content-items", "content", "courses", "videos", "guides", "links", "tracks", "collections"),
+        frozenset({"content_item"}),
+    ),
+}
+"""What the part of an address before an id says the id is of."""
+
+
+def understand(argument: str, kind: Kind, given: str, host: str) -> Lookup:
+    """The reference in `given`, if its form is one that can be looked up; needs no request. `host` is the tenant's.
 
     Raises:
         InvalidArgument: it is empty, too long, holds what cannot be seen, or is a broken e-mail address.
@@ -125,6 +142,8 @@ def understand(argument: str, kind: Kind, given: str) -> Lookup:
         wrong = f"is longer than {LONGEST} characters: {shown}"
     elif _hides(text):
         wrong = f"contains control or invisible characters: {shown}. Type it again"
+    elif is_url and (foreign := _foreign(text, kind, host)):
+        wrong = foreign
     elif lookup.is_email and not is_url and not is_email(text):
         wrong = f"must be an e-mail such as jane.doe@example.com, a public_id or a full name, not {shown}"
     if wrong:
@@ -145,6 +164,22 @@ def id_in(text: str) -> str | None:
         except ValueError:
             return None
     return (found[-1].lower() if "-" in found[-1] else found[-1]) if found else None
+
+
+def _foreign(url: str, kind: Kind, host: str) -> str:
+    """Why an address is not of the tenant, or not of a thing of this kind; nothing where it may be."""
+    try:
+        parts = urlsplit(url)
+        there = parts.hostname or ""
+    except ValueError:
+        return f"is not a web address: {quoted(url)}"
+    if there != host:
+        return f"is an address of {quoted(there)}, not of this tenant ({host})"
+    steps = parts.path.lower().split("/")
+    named = [_NAMED_IN_PATHS[step] for step in steps if step in _NAMED_IN_PATHS]
+    if named and kind not in named[-1]:
+        return f"is the address of another kind of thing than {kind.replace('_', ' ')}"
+    return ""
 
 
 async def find(api: Api, lookup: Lookup) -> Any:
@@ -254,13 +289,17 @@ async def _by_name(api: Api, lookup: Lookup, source: Source) -> Any:
 
 
 async def _near(api: Api, source: Source, name: str) -> list[Any]:
-    """Things that share a word with the name, the longest first: a typo rarely spoils every word."""
-    for word in sorted(set(re.findall(r"\w{3,}", name)), key=lambda one: (-len(one), one))[:3]:
+    """Things that share words with the name: those with its rarest words first, for these tell it from others."""
+    by_word: list[tuple[int, list[Any]]] = []
+    for word in sorted(set(re.findall(r"\w{3,}", name.casefold())), key=lambda one: (-len(one), one))[:4]:
         filters = {source.name_filter: word, **dict(source.only)}
         page = await api.page(source.find, source.model, page=1, page_size=5, **filters)
         if page.items:
-            return page.items
-    return []
+            by_word.append((page.total_count, page.items))
+    by_word.sort(key=lambda one: one[0])
+    found = {thing.public_id: thing for _, things in by_word for thing in things}
+    shared = Counter(thing.public_id for _, things in by_word for thing in things)
+    return sorted(found.values(), key=lambda thing: -shared[thing.public_id])
 
 
 def _several(lookup: Lookup, source: Source, matches: list[Any]) -> UnclearReference:
@@ -272,9 +311,9 @@ def _several(lookup: Lookup, source: Source, matches: list[Any]) -> UnclearRefer
 def _none(lookup: Lookup, source: Source, near: Iterable[Any] = ()) -> UnclearReference:
     shown = quoted(lookup.text)
     if near:
-        why = f"No {source.one} is called exactly {shown}. Similar: see candidates; or search with {source.tool}."
+        why = f"No {source.one} is called {shown}. The candidates are only near; or search with {source.tool}."
     else:
-        why = f"No {source.one} matches {shown}. Search with {source.tool}."
+        why = f"Not found: no {source.one} is called {shown}. Search with {source.tool}."
     return lookup.unclear(why, near)
 
 

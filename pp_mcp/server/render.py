@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
-from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
+from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel
 
 from pp_mcp.answers import ErrorAnswer, ListAnswer
@@ -36,13 +36,23 @@ _LEAST_ROOM = 6_000
 VALUE_LIMIT = 2_000
 """Characters of one text value, such as a description."""
 
+LABEL_LIMIT = 200
+"""Characters of a name or title, which is one line wherever it stands for a thing."""
+
+_LABELS = frozenset({"name", "title", "label"})
+
 _WHOLE = frozenset({"public_id", "email", "confirm_token", "expires_at", "tool", "request_id", "csv"})
 """Fields that are of no use when cut: only a value too long to be such a thing is, and the URI, ours, never."""
 
 
 def rendered(answer: BaseModel, *, detail: str = "full") -> CallToolResult:
     """The result of a tool call. `detail` is what a list's caller asked for: concise rows have a tighter limit."""
-    data = cast("dict[str, Any]", _clean(answer.model_dump(mode="json", exclude_unset=True), VALUE_LIMIT))
+    dumped = _said(answer.model_dump(mode="json", exclude_unset=True, by_alias=True))
+    item = cast("dict[str, Any] | None", dumped.get("item"))
+    data = cast("dict[str, Any]", _clean(dumped, VALUE_LIMIT, label_limit=LABEL_LIMIT))
+    if item is not None:
+        # The thing itself, asked for by its id, may have a longer name than a row has room for.
+        data["item"] |= {name: _clean(value, VALUE_LIMIT) for name, value in item.items() if name in _LABELS}
     if isinstance(answer, ListAnswer):
         limit = LIMIT
         if detail == "concise":
@@ -51,31 +61,32 @@ def rendered(answer: BaseModel, *, detail: str = "full") -> CallToolResult:
     elif "rows" in data:
         data = _fit(data, "rows", REPORT_LIMIT if len(data["rows"]) <= REPORT_ROWS else LIMIT)
     if len(compact(data)) > LIMIT:
-        _trim(data, LIMIT - _WORDS_ROOM)
-    content: list[ContentBlock] = [TextContent(text=compact(data))]
-    if "csv" in data:
-        content.append(ResourceLink(uri=data["csv"], name="all rows as CSV", mime_type="text/csv"))
-    return CallToolResult(content=content, structured_content=data)
+        data = _trim(data, LIMIT - _WORDS_ROOM)
+    return CallToolResult(content=[TextContent(text=compact(data))], structured_content=data)
+
+
+def _said(data: dict[str, Any]) -> dict[str, Any]:
+    """The answer without what is null, for which there is no type in its schema; in `changes` an empty field is ""."""
+    said = {name: value for name, value in data.items() if value is not None}
+    if "changes" in said:
+        pairs = cast("dict[str, list[Any]]", said["changes"])
+        said["changes"] = {name: ["" if one is None else one for one in pair] for name, pair in pairs.items()}
+    return said
 
 
 def rendered_error(error: ErrorAnswer) -> CallToolResult:
-    """An error as a result the model reads: the message first, then what it can use."""
-    data = cast("dict[str, Any]", _clean(error.model_dump(mode="json", exclude_none=True), 1_500))
-    if "candidates" in data:
-        data["candidates"] = _clean(data["candidates"], 200)
-    if "field_errors" in data:
-        fields = list(cast("dict[str, list[str]]", data["field_errors"]).items())[:20]
-        data["field_errors"] = {name: _clean(said[:3], 500) for name, said in fields}
-    lines = [data["message"]]
-    for candidate in data.get("candidates", []):
-        lines.append("- " + json.dumps(candidate, ensure_ascii=False))
-    if "check" in data:
-        lines.append(
-            f"Check with {data['check']['tool']} {json.dumps(data['check']['arguments'], ensure_ascii=False)}."
-        )
-    if "request_id" in data:
-        lines.append(f"Request id: {word(data['request_id'])}")
-    return CallToolResult(content=[TextContent(text="\n".join(lines))], structured_content=data, is_error=True)
+    """An error as text alone: the message first, then what the reader can use. Some clients check `structuredContent`
+    against the output schema even here, and show the model nothing where it does not fit."""
+    lines = [neutralise(error.message, 1_500)]
+    lines += [f"- {compact(_clean(candidate, 200))}" for candidate in error.candidates or []]
+    if error.check is not None:
+        lines.append(f"Check with {error.check.tool} {compact(_clean(error.check.arguments, 200))}.")
+    facts = [f"code {word(error.code)}"]
+    facts += [f"HTTP {error.status}"] if error.status is not None else []
+    facts += ["may be tried again"] if error.retryable else []
+    facts += [f"wait {error.retry_after:.0f} s"] if error.retry_after is not None else []
+    facts += [f"request id {word(error.request_id)}"] if error.request_id else []
+    return CallToolResult(content=[TextContent(text="\n".join([*lines, f"({'; '.join(facts)})"]))], is_error=True)
 
 
 def compact(data: Any) -> str:
@@ -83,14 +94,21 @@ def compact(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
-def _clean(value: Any, limit: int, key: str = "") -> Any:
+def _clean(value: Any, limit: int, key: str = "", *, label_limit: int | None = None) -> Any:
+    """The value without what hides, its texts cut. `label_limit`: names and titles are one line of at most so many."""
     if isinstance(value, str):
-        whole = None if key == "csv" else VALUE_LIMIT
-        return neutralise(value, whole if key in _WHOLE or key.endswith(("_email", "_id")) else limit)
+        if key in _WHOLE or key.endswith(("_email", "_id")):
+            return neutralise(value, None if key == "csv" else VALUE_LIMIT)
+        if label_limit is not None and key in _LABELS:
+            return neutralise(" ".join(neutralise(value).split()), min(limit, label_limit))
+        return neutralise(value, limit)
     if isinstance(value, list):
-        return [_clean(one, limit, key) for one in cast("list[Any]", value)]
+        return [_clean(one, limit, key, label_limit=label_limit) for one in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {neutralise(name, 200): _clean(one, limit, name) for name, one in cast("dict[str, Any]", value).items()}
+        return {
+            neutralise(name, 200): _clean(one, limit, name, label_limit=label_limit)
+            for name, one in cast("dict[str, Any]", value).items()
+        }
     return value
 
 
@@ -146,18 +164,32 @@ def _how_to_get(data: dict[str, Any], shown: int, missing: int) -> str:
     return f"Too long: the last {rows} of this page {'is' if missing == 1 else 'are'} left out; {has} {them}{again}."
 
 
-def _trim(data: dict[str, Any], limit: int) -> None:
-    """Leaves out the ends of the longest lists inside one thing, such as the groups that may see it, until it fits."""
+def _trim(data: dict[str, Any], limit: int) -> dict[str, Any]:
+    """Makes one thing fit: without an undo that is too long, without the ends of the longest lists inside, such as the
+    groups that may see it, with shorter texts, and at last without the fields that come last."""
     undo = len(compact(data.get("undo")))
     if undo > limit - _LEAST_ROOM:
         # Half of an undo is another change.
         undo = 0
-        data["undo"] = None
+        del data["undo"]
         data["undo_note"] = "The call that undoes it is too long for one answer: undo it in parts, from your own list."
-    left_out = _shorten({name: value for name, value in data.items() if name != "undo"}, limit - undo)
+    rest = {name: value for name, value in data.items() if name != "undo"}
+    left_out = _shorten(rest, limit - undo)
+    for longest in (1_000, 300, 100):
+        if len(compact(rest)) > limit - undo:
+            rest = cast("dict[str, Any]", _clean(rest, longest))
+    item = cast("dict[str, Any]", rest.get("item") or {})
+    while len(compact(rest)) > limit - undo and len(item) > 2:
+        item.popitem()
+        left_out["fields"] += 1
     if left_out:
-        data["left_out"] = left_out.total()
-        data["summary"] = f"{data['summary']} {_left_inside(left_out)}"
+        rest["left_out"] = left_out.total()
+        rest["summary"] = f"{rest['summary']} {_left_inside(left_out)}"
+    return {
+        name: data[name] if name == "undo" and undo else rest[name]
+        for name in [*data, "left_out"]
+        if name in rest or (name == "undo" and undo)
+    }
 
 
 def _left_inside(left_out: Counter[str]) -> str:

@@ -19,10 +19,12 @@ from pp_mcp.errors import InvalidArgument, PlusPlusError, Refused, UnclearRefere
 from pp_mcp.inventory import ALL_TOOLS, BY_NAME
 from pp_mcp.models import ContentItem, Group, User
 from pp_mcp.server.arguments import prepare
+from pp_mcp.server.asking import identity
 from pp_mcp.server.csv import arguments_in, csv_description, csv_template, csv_text, csv_uri
 from pp_mcp.server.explain import explained
 from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime
+from pp_mcp.server.reads import Reader
 from pp_mcp.server.render import rendered
 from pp_mcp.text import neutralise, quoted, word
 
@@ -108,9 +110,13 @@ class Resources:
                 given, part = arguments_in(tool, query)
             call = self.runtime.call()
             values, _ = await prepare(tool, given, call.api)
+            reader, filters = Reader(self.runtime.audit, identity(context)), {name: values[name] for name in given}
             if not is_thing:
-                return ReadResourceContents(content=await csv_text(tool, call, values, part), mime_type="text/csv")
+                csv = await csv_text(tool, call, values, part)
+                await reader.note(tool, filters, {"lines": csv.count("\n")}, event="resource")
+                return ReadResourceContents(content=csv, mime_type="text/csv")
             answer: BaseModel = await tool.function(call, **values)
+            await reader.note(tool, filters, {"rows": 1}, event="resource")
             text = json.dumps(rendered(answer).structured_content, ensure_ascii=False)
             return ReadResourceContents(content=text, mime_type="application/json")
         except PlusPlusError as error:
@@ -149,6 +155,11 @@ async def suggest(runtime: Runtime, tools: frozenset[str], argument: CompletionA
 
 _ALSO = {"person": "user"}
 """Arguments of prompts, and the tools' argument that takes the same."""
+
+
+def is_person(argument: str) -> bool:
+    """Whether completing this argument shows people."""
+    return _ALSO.get(argument, argument) in ("user", "manager")
 
 
 async def _found(api: Api, name: str, text: str) -> tuple[list[str], int]:

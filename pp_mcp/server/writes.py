@@ -1,34 +1,33 @@
 """A write, from its plan to its answer: plan → decide → ask → tell. Nothing else decides whether a plan is carried out.
 
-Without consent, a plan that needs confirming is answered with a preview and a token. With PP_CONFIRM=elicit the person
-is asked through the client, in both eras of the protocol. A client relays the question; that it shows it to a person is
-the client's promise. Where it cannot ask, preview and token take the question's place.
+What must be confirmed follows from what this very call would do, not from the tool: it loses something, raises rights,
+changes access, reaches many, or comes after many changes that nobody confirmed. Without consent such a plan is answered
+with a preview and a token. With PP_CONFIRM=elicit the person is asked through the client, and where it cannot ask,
+preview and token take the question's place. With PP_CONFIRM=person nothing takes its place.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Literal, cast
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import anyio
-from mcp.server.auth.middleware.auth_context import get_access_token
-from mcp.server.elicitation import AcceptedElicitation
 from mcp.server.mcpserver import Context
-from mcp.types import CallToolResult, ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
-from mcp.types.version import is_version_at_least
-from pydantic import BaseModel, Field, ValidationError
+from mcp.types import CallToolResult, InputRequiredResult
+from pydantic import BaseModel
 
 from pp_mcp.answers import ErrorAnswer, ManyAnswer, ToolCall, WriteAnswer
 from pp_mcp.audit import Entry
 from pp_mcp.declare import CONFIRM_TOKEN, Call, Effect, Operation
 from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError, Refused
 from pp_mcp.inventory import BY_NAME
-from pp_mcp.plan import Done, Plan
-from pp_mcp.server.arguments import Resolved, resolve
-from pp_mcp.server.confirm import LIFETIME, Binding, Confirmer
+from pp_mcp.plan import Done, Plan, Rest
+from pp_mcp.server.arguments import Resolved, Values, parse, resolve
+from pp_mcp.server.asking import Reply, ask_person, caller, can_ask, principal
+from pp_mcp.server.confirm import LIFETIME, Binding, Consent, Start
 from pp_mcp.server.explain import code_of, explained
 from pp_mcp.server.perform import Runtime, log, status_of
 from pp_mcp.server.render import rendered
@@ -36,8 +35,8 @@ from pp_mcp.text import listed
 
 Result = CallToolResult | InputRequiredResult
 
-Consent = Literal["not needed", "token", "person", "allowed"]
-"""Why a write may be carried out: it needs no confirming, a token fits, the person agreed, or everything is allowed."""
+MANY = 25
+"""People or things that one call may change without being confirmed."""
 
 
 @dataclass
@@ -52,30 +51,175 @@ class Write:
     """Its lines in the audit log; none where there is no log."""
     plan: Plan | None = None
     """The latest plan; none until one was made."""
+    values: Values = field(default_factory=Values)
     resolved: Resolved = field(default_factory=Resolved)
+    start: Start | None = None
+    """What a preview in this process resolved and read, to start from instead of reading again."""
+    fitting: str | None = None
+    """The token that fits the plan; it is spent when the first write goes out."""
+    is_alone: bool = False
     is_begun: bool = False
     """Whether the plan was carried out, or begun."""
 
     async def run(self, arguments: BaseModel, agreed: str | None = None) -> Result:
         """Plans, decides, asks, does and tells. `agreed` is the digest of what the person agreed to, once asked."""
-        writes = self.runtime.writes
-        binding = await self._plan(arguments)
+        writes, turns = self.runtime.writes, self.runtime.turns
+        self.call = replace(self.call, item=self._item)
+        binding = await self._start(arguments, agreed)
         decision = self._decide(binding, arguments, agreed)
         if isinstance(decision, str):
-            async with self.runtime.turn(self.call.api.remaining):
-                if writes != self.runtime.writes:
-                    # Another call has written since this one read: what it read may no longer be so.
+            async with turns.alone(self.call.api.remaining):
+                if writes != self.runtime.writes or (
+                    self.fitting and not self.runtime.confirmer.is_unspent(self.fitting)
+                ):
+                    # Another call has written since this one read, or brought the same token.
                     binding = await self._plan(arguments)
                     decision = self._decide(binding, arguments, agreed)
                 if isinstance(decision, str):
-                    return rendered(await self._carry_out(binding.plan, decision))
+                    self._take(binding.plan, decision)
+                    if binding.plan.kept is None:
+                        self.is_alone = True
+                        return rendered(await self._carry_out(binding.plan, decision))
+            if isinstance(decision, str):
+                # Bulk work looks at each item right before it writes it: other calls may write between its items.
+                return rendered(await self._carry_out(binding.plan, decision))
         if isinstance(decision, WriteAnswer):
             await self._record("preview" if decision.confirm_token else "unchanged", binding.plan)
             return rendered(decision)
-        asked = await ask_person(self.context, self.runtime.confirmer, binding)
+        return await self._ask(binding, arguments)
+
+    def _item(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self.is_alone else self.runtime.turns.item()
+
+    # --- plan ---------------------------------------------------------------------------------------------------------
+
+    async def _start(self, arguments: BaseModel, agreed: str | None) -> Binding:
+        """The first plan. It starts from what the preview read if the call's token is that preview's."""
+        confirmer = self.runtime.confirmer
+        token = _token_of(arguments) or self.context.request_state
+        if agreed is None and token is not None:
+            self.start = confirmer.starts.get(token)
+            if self.start is not None:
+                binding = await self._plan(arguments)
+                if confirmer.fits(token, binding):
+                    return binding
+                self.start = None
+        return await self._plan(arguments)
+
+    async def _plan(self, arguments: BaseModel) -> Binding:
+        """What the call would do now."""
+        if self.start is None:
+            self.values, self.resolved = await resolve(self.operation, arguments, self.call.api)
+        else:
+            self.values, self.resolved = self.start.values, self.start.resolved
+        self.plan = await self._planned(self.values, self.start.kept if self.start else None)
+        return self._binding(arguments, self.values, self.plan)
+
+    async def _planned(self, values: Values, kept: Any) -> Plan:
+        return cast(Plan, await self.operation.function(replace(self.call, kept=kept), **values))
+
+    def _binding(self, arguments: BaseModel, values: Values, plan: Plan) -> Binding:
+        return Binding(
+            tool=self.operation.name,
+            arguments=arguments.model_dump(mode="json", exclude_unset=True),
+            things={name: _ids(values[name]) for name in self.operation.references if values.get(name) is not None},
+            caller=caller(self.context),
+            plan=plan,
+        )
+
+    def _mint(self, binding: Binding, start: Start) -> tuple[str, str]:
+        """A token, and when it expires. What a bulk plan read is kept for the run that brings the token."""
+        token, expires_at = self.runtime.confirmer.mint(binding)
+        if start.kept is not None:
+            self.runtime.confirmer.starts.put(token, start)
+        return token, expires_at
+
+    # --- decide -------------------------------------------------------------------------------------------------------
+
+    def _decide(self, binding: Binding, arguments: BaseModel, agreed: str | None) -> Consent | WriteAnswer | None:
+        """What becomes of the plan: consent to carry it out, an answer (nothing to do, or a preview), or None where the
+        person is to be asked.
+
+        Raises:
+            Refused: the policy blocks what needs confirming, or only a person's answer counts and nobody can be asked.
+            InvalidArgument: an acknowledgement is missing where nothing is previewed.
+        """
+        plan, confirmer, token = binding.plan, self.runtime.confirmer, _token_of(arguments)
+        self.fitting = token if token is not None and confirmer.fits(token, binding) else None
+        if plan.unchanged is not None:
+            return self._answer(
+                status="unchanged", summary=f"{plan.unchanged} Nothing was sent.", target=plan.target, undo=None
+            )
+        must = self.operation.effect is Effect.DESTROY or plan.confirm or plan.reach > MANY
+        slow = not self.runtime.pace.allows(principal(self.context), plan.reach) and confirmer.policy != "allow"
+        if not must and not slow:
+            return "not needed"
+        why = "" if must else f"More than {self.runtime.pace.most:,} changes in an hour need confirming. "
+        match confirmer.policy:
+            case "block":
+                raise Refused(
+                    f"This server does nothing that needs confirming (PP_CONFIRM=block): {why}{plan.summary} Nothing "
+                    "was changed."
+                )
+            case "allow":
+                _check_flags(plan)
+                return "allowed"
+            case "person" | "elicit" if agreed is not None:
+                if agreed == binding.digest():
+                    return "person"
+                if confirmer.policy == "person":
+                    raise Refused("What the user agreed to has changed meanwhile: call again. Nothing was changed.")
+                return self._preview(binding, _NO_LONGER_VALID)
+            case _ if self.start is not None and self.start.consent is not None and self.fitting is not None:
+                # The rest of a run that had to stop: it was agreed to with the whole.
+                return self.start.consent
+            case "person":
+                _check_flags(plan)
+                if not can_ask(self.context):
+                    raise Refused(
+                        "This server changes this only with the user's own answer (PP_CONFIRM=person), and this client "
+                        f"cannot ask: it does not offer elicitation. {why}{plan.summary} Nothing was changed."
+                    )
+                return None
+            case "elicit" if can_ask(self.context) and not plan.needs:
+                # The question is asked whatever token came: a model can hand one back without the person.
+                return None
+            case _ if token is None:
+                return self._preview(binding, why)
+            case _ if plan.needs:
+                return self._preview(binding, f"{listed(plan.needs)} is missing. ")
+            case _:
+                return "token" if self.fitting is not None else self._preview(binding, _NO_LONGER_VALID)
+
+    def _preview(self, binding: Binding, why: str = "") -> WriteAnswer:
+        """What would be done, and the token that does it. `why` says why it was not done."""
+        plan = binding.plan
+        token, expires_at = self._mint(binding, Start(self.values, self.resolved, plan.kept))
+        flags = f" with {_flags(plan)} and" if plan.needs else " with"
+        return self._answer(
+            status="confirmation_required",
+            summary=(
+                f"{why}Not done yet. {plan.summary} Show this to the user; only if they agree, call "
+                f"{self.operation.name} again{flags} this confirm_token (valid for {LIFETIME // 60} minutes)."
+            ),
+            target=plan.target,
+            effects=plan.effects,
+            **({"affected": plan.affected, "affected_total": plan.affected_total} if plan.affected else {}),
+            irreversible=plan.irreversible,
+            confirm_token=token,
+            expires_at=expires_at,
+            **({"needs": plan.needs} if plan.needs else {}),
+        )
+
+    # --- ask ----------------------------------------------------------------------------------------------------------
+
+    async def _ask(self, binding: Binding, arguments: BaseModel) -> Result:
+        start = Start(self.values, self.resolved, binding.plan.kept)
+        asked = await ask_person(self.context, self.runtime.confirmer, binding, lambda: self._mint(binding, start)[0])
         if asked is Reply.AGREED:
-            # A person takes time to answer: everything is read again, with a time budget of its own.
-            self.call = self.runtime.call(self.context.report_progress)
+            # A person takes time to answer: all but the items of bulk work is read again, with a time of its own.
+            self.call = self.runtime.call(self.context.report_progress, caller(self.context))
+            self.start = start if start.kept is not None else None
             return await self.run(arguments, agreed=binding.digest())
         if isinstance(asked, InputRequiredResult):
             await self._record("asked", binding.plan)
@@ -90,93 +234,59 @@ class Write:
             )
         )
 
-    async def _plan(self, arguments: BaseModel) -> Binding:
-        """What the call would do now, read afresh."""
-        values, self.resolved = await resolve(self.operation, arguments, self.call.api)
-        self.plan = plan = cast(Plan, await self.operation.function(self.call, **values))
-        given = arguments.model_dump(mode="json", exclude_unset=True)
-        return Binding(tool=self.operation.name, arguments=given, caller=caller(self.context), plan=plan)
+    # --- tell ---------------------------------------------------------------------------------------------------------
 
-    def _decide(self, binding: Binding, arguments: BaseModel, agreed: str | None) -> Consent | WriteAnswer | None:
-        """What becomes of the plan: consent to carry it out, an answer (nothing to do, or a preview), or None where the
-        person is to be asked.
+    def _take(self, plan: Plan, consent: Consent) -> None:
+        """Counts the changes, and spends the token, before anything else can run.
 
         Raises:
-            Refused: the policy blocks what needs confirming.
-            InvalidArgument: an acknowledgement is missing where nothing is previewed.
+            Refused: they would exceed the hourly limit.
         """
-        plan, confirmer = binding.plan, self.runtime.confirmer
-        token: str | None = getattr(arguments, CONFIRM_TOKEN, None)
-        if plan.unchanged is not None:
-            return self._answer(
-                status="unchanged", summary=f"{plan.unchanged} Nothing was sent.", target=plan.target, undo=None
-            )
-        if self.operation.effect is not Effect.DESTROY and not plan.confirm:
-            return "not needed"
-        if confirmer.policy == "block":
-            raise Refused(
-                f"This server does nothing that needs confirming (PP_CONFIRM=block): {plan.summary} Nothing was "
-                "changed."
-            )
-        if confirmer.policy == "allow":
-            if plan.needs:
-                raise InvalidArgument(
-                    f"{plan.summary} Add {_flags(plan)}. Nothing was changed.",
-                    field_errors={name: ["must be true"] for name in plan.needs},
-                )
-            return "allowed"
-        if agreed is not None:
-            return "person" if agreed == binding.digest() else self._preview(binding, _CHANGED)
-        if confirmer.policy == "elicit" and can_ask(self.context) and not plan.needs:
-            # The question is asked whatever token came: a model can hand one back without the person.
-            return None
-        if token is None:
-            return self._preview(binding)
-        if plan.needs:
-            return self._preview(binding, f"{listed(plan.needs)} is missing. ")
-        return "token" if confirmer.fits(token, binding) else self._preview(binding, _CHANGED)
-
-    def _preview(self, binding: Binding, why: str = "") -> WriteAnswer:
-        """What would be done, and the token that does it. `why` is the sentence on why it was not done."""
-        plan = binding.plan
-        token, expires_at = self.runtime.confirmer.mint(binding)
-        flags = f" with {_flags(plan)} and" if plan.needs else " with"
-        return self._answer(
-            status="confirmation_required",
-            summary=(
-                f"{why}Not done yet. {plan.summary} Show this to the user; only if they agree, call "
-                f"{self.operation.name} again{flags} this confirm_token (valid for {LIFETIME // 60} minutes)."
-            ),
-            target=plan.target,
-            effects=plan.effects,
-            irreversible=plan.irreversible,
-            confirm_token=token,
-            expires_at=expires_at,
-            **({"needs": plan.needs} if plan.needs else {}),
-        )
+        self.runtime.brake.take(plan.reach)
+        if consent == "not needed":
+            self.runtime.pace.add(principal(self.context), plan.reach)
+        if self.fitting is not None:
+            self.runtime.confirmer.spend(self.fitting)
 
     async def _carry_out(self, plan: Plan, consent: Consent) -> WriteAnswer:
-        self.runtime.brake.take(plan.reach)
         self.is_begun = True
-        done = await self.runtime.perform(
-            plan,
-            consent=consent,
-            entry=self.entry,
-            resolved=self.resolved,
-            request_ids=self.call.api.request_ids,
-        )
-        return self._tell(plan, done)
+        try:
+            done = await self.runtime.perform(
+                plan,
+                consent=consent,
+                entry=self.entry,
+                resolved=self.resolved,
+                request_ids=self.call.api.request_ids,
+            )
+        finally:
+            if self.fitting is not None and not self.call.api.writes:
+                self.runtime.confirmer.give_back(self.fitting)
+        return self._tell(plan, done, await self._continue(done.rest, consent) if done.rest else None)
 
-    def _tell(self, plan: Plan, done: Done) -> WriteAnswer:
+    async def _continue(self, rest: Rest, consent: Consent) -> ToolCall | None:
+        """The call that does the rest of a run that had to stop, with a token for it; none where nothing is left."""
+        with contextlib.suppress(PlusPlusError):
+            plan = await self._planned(rest.values, rest.kept)
+            if plan.unchanged is None:
+                binding = self._binding(parse(self.operation, rest.arguments), rest.values, plan)
+                token, _ = self._mint(binding, Start(rest.values, {}, rest.kept, consent))
+                return ToolCall(tool=self.operation.name, arguments={**rest.arguments, CONFIRM_TOKEN: token})
+        return None
+
+    def _tell(self, plan: Plan, done: Done, rest: ToolCall | None) -> WriteAnswer:
         """What was done, as the API's answer showed it."""
         undo, note = done.undo, done.undo_note
-        if undo is not None and not _is_valid(undo):
-            undo, note = None, f"{undo.tool} cannot set back what was there before (see changes): do it in PlusPlus."
+        for call in undo if isinstance(undo, list) else [undo] if undo else []:
+            if not _is_valid(call):
+                undo, note = None, f"{call.tool} cannot set back what was there before (see changes): use PlusPlus."
         told: dict[str, Any] = {"not_applied": done.not_applied, "undo_note": note, "not_sent": done.not_sent}
+        told["continue"] = rest
         if self.operation.answer is ManyAnswer and done.outcomes is not None:
-            told |= dict.fromkeys(("succeeded", "unchanged", "failed", "unknown"), 0)
+            told |= dict.fromkeys(("succeeded", "unchanged", "skipped", "failed", "unknown"), 0)
             told |= Counter(one.status for one in done.outcomes)
-            told["items"] = [one for way in ("failed", "unknown") for one in done.outcomes if one.status == way]
+            told["items"] = [
+                one for way in ("failed", "unknown", "skipped") for one in done.outcomes if one.status == way
+            ]
         return self._answer(
             status=status_of(done),
             summary=done.summary,
@@ -209,102 +319,48 @@ class Write:
                 log.error("A refused call could not be recorded: %s", self.operation.name)
         now = ""
         if isinstance(error, Conflict) and self.plan is not None and self.plan.after_conflict is not None:
-            with anyio.move_on_after(5):
-                with contextlib.suppress(PlusPlusError):
-                    now = await self.plan.after_conflict()
+            with anyio.move_on_after(5), contextlib.suppress(PlusPlusError):
+                now = await self.plan.after_conflict()
         return explained(error, self.operation, check=self.plan.check if self.plan else None, now=now)
 
 
-_CHANGED = "The confirmation is no longer valid: another call or caller, a change since the preview, or it expired. "
+_NO_LONGER_VALID = (
+    "The confirmation is no longer valid: it was used already, it expired, it was for another call or caller, "
+    "something changed since the preview, or another process or key made it. "
+)
 
-_COUNTS = frozenset({"succeeded", "unchanged", "failed", "unknown", "items"})
+_COUNTS = frozenset({"succeeded", "unchanged", "skipped", "failed", "unknown", "items"})
 """Fields that every answer about many things has, also where they are zero or empty."""
+
+
+def _token_of(arguments: BaseModel) -> str | None:
+    return getattr(arguments, CONFIRM_TOKEN, None)
+
+
+def _ids(value: Any) -> Any:
+    """The public_ids of what a reference was resolved to; of a channel, the id that it is."""
+    if isinstance(value, list):
+        return [_ids(one) for one in cast("list[Any]", value)]
+    return getattr(value, "public_id", value)
 
 
 def _flags(plan: Plan) -> str:
     return listed([f"{name}=true" for name in plan.needs])
 
 
+def _check_flags(plan: Plan) -> None:
+    """Raises InvalidArgument where acknowledgements are missing."""
+    if plan.needs:
+        raise InvalidArgument(
+            f"{plan.summary} Add {_flags(plan)}. Nothing was changed.",
+            field_errors={name: ["must be true"] for name in plan.needs},
+        )
+
+
 def _is_valid(undo: ToolCall) -> bool:
     """Whether the undo's tool accepts its arguments: the tenant may have held what no tool sets."""
     try:
-        BY_NAME[undo.tool].arguments.model_validate(undo.arguments)
-    except ValidationError:
+        parse(BY_NAME[undo.tool], undo.arguments)
+    except InvalidArgument:
         return False
     return True
-
-
-# --- asking the person --------------------------------------------------------------------------------------------
-
-_MODERN = "2026-07-28"
-_KEY = "confirm"
-
-
-class Agreement(BaseModel):
-    """What the person fills in."""
-
-    confirm: bool = Field(description="Tick to go ahead")
-
-
-class Reply(Enum):
-    """What the person answered."""
-
-    AGREED = "agreed"
-    DECLINED = "declined"
-    CANCELLED = "closed the question"
-
-
-def can_ask(context: Context[Any, Any]) -> bool:
-    """Whether the client takes form elicitation, and there is a way to send it."""
-    capabilities = context.client_capabilities
-    elicitation = capabilities.elicitation if capabilities else None
-    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
-        return False
-    return _is_modern(context) or context.session.can_send_request
-
-
-async def ask_person(context: Context[Any, Any], confirmer: Confirmer, binding: Binding) -> Reply | InputRequiredResult:
-    """Shows the preview to the person and answers what they said.
-
-    In the newer protocol the client repeats the call with the answer: then this returns the question first, sealed with
-    a token for what was shown, and an answer to something else is asked anew.
-    """
-    plan = binding.plan
-    message = "\n".join([plan.summary, *plan.effects, *(["This cannot be undone."] if plan.irreversible else [])])
-    if not _is_modern(context):
-        outcome = await context.elicit(message, Agreement)
-        if isinstance(outcome, AcceptedElicitation):
-            return Reply.AGREED if outcome.data.confirm else Reply.DECLINED
-        return Reply.DECLINED if outcome.action == "decline" else Reply.CANCELLED
-    given = (context.input_responses or {}).get(_KEY)
-    if isinstance(given, ElicitResult) and context.request_state and confirmer.fits(context.request_state, binding):
-        if given.action == "accept":
-            return Reply.AGREED if (given.content or {}).get("confirm") is True else Reply.DECLINED
-        return Reply.DECLINED if given.action == "decline" else Reply.CANCELLED
-    token, _ = confirmer.mint(binding)
-    params = ElicitRequestFormParams(message=message, requested_schema=Agreement.model_json_schema())
-    return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=params)}, request_state=token)
-
-
-def _is_modern(context: Context[Any, Any]) -> bool:
-    return is_version_at_least(context.protocol_version or "", _MODERN)
-
-
-# --- who calls ----------------------------------------------------------------------------------------------------
-
-
-def identity(context: Context[Any, Any]) -> dict[str, str | None]:
-    """Who calls: the name and version the client gives itself, and the person an authenticated transport knows."""
-    params = context.session.client_params
-    access = get_access_token()
-    return {
-        "client": params.client_info.name if params is not None else None,
-        "version": params.client_info.version if params is not None else None,
-        "principal": access.subject if access is not None else None,
-    }
-
-
-def caller(context: Context[Any, Any]) -> str:
-    """Whom a confirm token is good for: the client, and the person where one is known."""
-    who = identity(context)
-    return f"{who['principal'] or ''}/{who['client'] or 'unnamed client'}"

@@ -2,19 +2,20 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from stage import Clock
 
 from pp_mcp.api import Client
 
-from .play import TOKEN, Answer, Connect, FakeClock, Script
+from .play import TOKEN, Answer, Connect, Script
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
-def connect(clock: FakeClock) -> Connect:
+def connect(clock: Clock) -> Connect:
     """A client on a script of answers, on the fake clock, without chance."""
 
     def make(*answers: Answer, **options: Any) -> tuple[Client, Script]:

@@ -1,10 +1,9 @@
-"""A clock that never waits, a transport that answers from a script, and every operation with a call that fits it."""
+"""A transport that answers from a script, and every operation with a call that fits it."""
 
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import anyio.lowlevel
 import httpx2
 
 from pp_mcp.api import ROUTES, Api, Client
@@ -24,22 +23,6 @@ RECORD = {
 META = {"page": 1, "page_size": 25, "total_count": 1}
 
 Answer = httpx2.Response | Exception | Callable[[httpx2.Request], Any]
-
-
-class FakeClock:
-    """Time passes only while somebody sleeps, or when a test says so."""
-
-    def __init__(self) -> None:
-        self.time = 1_000.0
-        self.slept: list[float] = []
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.time += seconds
-        await anyio.lowlevel.checkpoint()
 
 
 class Script(httpx2.MockTransport):

@@ -4,11 +4,12 @@ import anyio
 import anyio.lowlevel
 import httpx2
 import pytest
+from stage import Clock
 
 from pp_mcp.errors import OutOfTime
 from pp_mcp.models import User
 
-from .play import RECORD, Connect, FakeClock, reply, success
+from .play import RECORD, Connect, reply, success
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +35,7 @@ async def test_no_more_than_so_many_at_once(connect: Connect) -> None:
 
 async def test_who_waits_for_a_repeat_leaves_the_place_to_others(connect: Connect) -> None:
     # With one place only, a call that kept it while it waited would let nobody else through.
-    class Waiting(FakeClock):
+    class Waiting(Clock):
         async def sleep(self, seconds: float) -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(client.call().one, "get_group", User, "x1")
@@ -60,7 +61,7 @@ async def test_no_place_within_the_budget(connect: Connect) -> None:
     assert script.sent == 1
 
 
-async def test_the_rate_is_looked_at_again_once_there_is_a_place(connect: Connect, clock: FakeClock) -> None:
+async def test_the_rate_is_looked_at_again_once_there_is_a_place(connect: Connect, clock: Clock) -> None:
     spent = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "20"}
     release = anyio.Event()
 
@@ -72,13 +73,13 @@ async def test_the_rate_is_looked_at_again_once_there_is_a_place(connect: Connec
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client.call().one, "get_user", User, "x1")
         await anyio.wait_all_tasks_blocked()
-        tasks.start_soon(client.call().one, "get_user", User, "x2")
+        tasks.start_soon(client.call().one, "get_user", User, "x1")
         await anyio.wait_all_tasks_blocked()
         release.set()
     assert (clock.slept, script.sent) == ([20], 2)
 
 
-async def test_a_place_that_comes_too_late(connect: Connect, clock: FakeClock) -> None:
+async def test_a_place_that_comes_too_late(connect: Connect, clock: Clock) -> None:
     release = anyio.Event()
 
     async def first(request: httpx2.Request) -> httpx2.Response:
@@ -91,7 +92,7 @@ async def test_a_place_that_comes_too_late(connect: Connect, clock: FakeClock) -
 
     async def second() -> None:
         try:
-            await client.call().one("get_user", User, "x2")
+            await client.call().one("get_user", User, "x1")
         except OutOfTime as error:
             caught.append(error)
 

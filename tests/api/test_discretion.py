@@ -6,11 +6,12 @@ import re
 import httpx2
 import pytest
 from pydantic import SecretStr
+from stage import Clock
 
 from pp_mcp.api import Client
 from pp_mcp.models import User
 
-from .play import RECORD, TOKEN, Connect, FakeClock, reply, success
+from .play import RECORD, TOKEN, Connect, reply, success
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +58,7 @@ def test_a_base_url_that_is_none(base_url: str) -> None:
         Client(base_url=base_url, token=SecretStr(TOKEN))
 
 
-async def test_the_base_url_keeps_its_path(connect: Connect, clock: FakeClock) -> None:
+async def test_the_base_url_keeps_its_path(connect: Connect, clock: Clock) -> None:
     _, script = connect(success)
     async with Client(
         base_url="https://acme.test/x/api/", token=SecretStr(TOKEN), transport=script, clock=clock, user_agent="ua/1"

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from pp_mcp import errors
 from pp_mcp.errors import (
+    AnswerLost,
     ApiError,
     Conflict,
     Forbidden,
     InvalidArgument,
     NotFound,
+    NotReached,
     OutOfTime,
     PlusPlusError,
     RateLimited,
@@ -107,11 +109,22 @@ def test_a_404_of_the_api_says_nothing_of_paths() -> None:
     assert "PP_ROUTES" not in error_from_answer(404, {}, ENVELOPE, "get_user", "GET").message
 
 
-def test_a_failure_may_have_applied_a_write_only() -> None:
-    read, write = (error_from_answer(500, {}, b"", "x", method) for method in ("GET", "POST"))
-    assert isinstance(read, ServerFailure)
-    assert isinstance(write, ServerFailure)
-    assert (read.maybe_applied, write.maybe_applied) == (False, True)
+CLEAR = {400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_only_a_clear_refusal_says_that_a_write_did_not_happen(method: str) -> None:
+    for status in (*range(300, 600), 100, 600):
+        error = error_from_answer(status, {}, b"", "x", method)
+        assert error.may_have_happened is (status not in CLEAR), status
+        assert error_from_answer(status, {}, b"", "x", "GET").may_have_happened is False
+
+
+def test_what_never_reached_the_api_did_not_happen() -> None:
+    lost = [AnswerLost("cut", operation="x", method=method).may_have_happened for method in ("POST", "GET")]
+    assert lost == [True, False]
+    nothing = (NotReached("refused", method="POST"), OutOfTime(seconds=1), InvalidArgument("x"), PlusPlusError("x"))
+    assert [error.may_have_happened for error in nothing] == [False] * 4
 
 
 @pytest.mark.parametrize(("status", "hint"), [(302, "PP_BASE_URL"), (405, "PP_ROUTES"), (418, "does not document")])

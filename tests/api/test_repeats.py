@@ -2,6 +2,7 @@
 
 import httpx2
 import pytest
+from stage import Clock
 
 from pp_mcp.api import ROUTES
 from pp_mcp.api.send import ATTEMPTS, LONGEST_PAUSE, pause
@@ -18,7 +19,7 @@ from pp_mcp.errors import (
     UnexpectedAnswer,
 )
 
-from .play import Broken, Connect, FakeClock, perform, reply, success
+from .play import Broken, Connect, perform, reply, success
 
 pytestmark = pytest.mark.anyio
 
@@ -99,16 +100,16 @@ async def test_a_doubtful_end(connect: Connect, operation: str, fault: str) -> N
         await perform(api, operation)
     assert script.sent == api.requests == (1 if operation in SINGLE_WRITES else ATTEMPTS)
     if isinstance(caught.value, AnswerLost):
-        assert caught.value.is_write is not read
+        assert caught.value.may_have_happened is not read
         assert caught.value.operation == operation
     if isinstance(caught.value, ServerFailure):
-        assert caught.value.maybe_applied is not read
+        assert caught.value.may_have_happened is not read
     assert not isinstance(caught.value.__context__, httpx2.HTTPError) or caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("operation", sorted(READS | REPEATABLE_WRITES))
 @pytest.mark.parametrize("fault", DOUBTFUL)
-async def test_it_gets_better(connect: Connect, clock: FakeClock, operation: str, fault: str) -> None:
+async def test_it_gets_better(connect: Connect, clock: Clock, operation: str, fault: str) -> None:
     client, script = connect(DOUBTFUL[fault][0], DOUBTFUL[fault][0], success)
     await perform(client.call(), operation)
     assert script.sent == 3
@@ -117,7 +118,7 @@ async def test_it_gets_better(connect: Connect, clock: FakeClock, operation: str
 
 @pytest.mark.parametrize("operation", sorted(ROUTES))
 @pytest.mark.parametrize("fault", UNSENT)
-async def test_nothing_was_sent(connect: Connect, clock: FakeClock, operation: str, fault: str) -> None:
+async def test_nothing_was_sent(connect: Connect, clock: Clock, operation: str, fault: str) -> None:
     client, script = connect(UNSENT[fault])
     api = client.call()
     with pytest.raises(NotReached) as caught:
@@ -146,7 +147,7 @@ async def test_nothing_was_sent(connect: Connect, clock: FakeClock, operation: s
     ],
 )
 async def test_a_rate_limit_is_waited_for(
-    connect: Connect, clock: FakeClock, operation: str, headers: dict[str, str], waited: float
+    connect: Connect, clock: Clock, operation: str, headers: dict[str, str], waited: float
 ) -> None:
     client, script = connect(reply(429, headers=headers), success)
     await perform(client.call(), operation)
@@ -154,14 +155,14 @@ async def test_a_rate_limit_is_waited_for(
     assert clock.slept == pytest.approx([waited])
 
 
-async def test_a_rate_limit_without_a_figure_is_waited_for_ever_longer(connect: Connect, clock: FakeClock) -> None:
+async def test_a_rate_limit_without_a_figure_is_waited_for_ever_longer(connect: Connect, clock: Clock) -> None:
     client, script = connect(*[reply(429)] * 4, success)
     await perform(client.call(), "create_user")
     assert clock.slept == pytest.approx([1, 2, 4, 8])
     assert script.sent == 5
 
 
-async def test_an_api_that_asks_for_no_wait_is_not_stormed(connect: Connect, clock: FakeClock) -> None:
+async def test_an_api_that_asks_for_no_wait_is_not_stormed(connect: Connect, clock: Clock) -> None:
     client, script = connect(reply(429, headers={"Retry-After": "0.001"}))
     with pytest.raises(RateLimited):
         await perform(client.call(), "get_user")
@@ -170,7 +171,7 @@ async def test_an_api_that_asks_for_no_wait_is_not_stormed(connect: Connect, clo
 
 
 @pytest.mark.parametrize("operation", ["create_user", "get_user", "delete_content_item"])
-async def test_a_rate_limit_that_outlasts_the_budget(connect: Connect, clock: FakeClock, operation: str) -> None:
+async def test_a_rate_limit_that_outlasts_the_budget(connect: Connect, clock: Clock, operation: str) -> None:
     client, script = connect(reply(429, headers={"Retry-After": "46"}))
     with pytest.raises(RateLimited) as caught:
         await perform(client.call(), operation)
@@ -179,9 +180,7 @@ async def test_a_rate_limit_that_outlasts_the_budget(connect: Connect, clock: Fa
 
 @pytest.mark.parametrize("operation", sorted(ROUTES))
 @pytest.mark.parametrize("status", SETTLED)
-async def test_an_answer_is_not_asked_for_twice(
-    connect: Connect, clock: FakeClock, operation: str, status: int
-) -> None:
+async def test_an_answer_is_not_asked_for_twice(connect: Connect, clock: Clock, operation: str, status: int) -> None:
     client, script = connect(reply(status, {"error": {"code": "c", "message": "m"}}))
     with pytest.raises(SETTLED[status]) as caught:
         await perform(client.call(), operation)
@@ -215,19 +214,19 @@ async def test_a_lost_write_stays_lost(connect: Connect, later: object) -> None:
     client, _ = connect(httpx2.ReadTimeout("t"), later)
     with pytest.raises(AnswerLost) as caught:
         await perform(client.call(), "assign_content")
-    assert caught.value.is_write
+    assert caught.value.may_have_happened
 
 
 async def test_a_lost_write_stays_lost_when_the_rate_budget_is_known_to_be_spent(
-    connect: Connect, clock: FakeClock
+    connect: Connect, clock: Clock
 ) -> None:
     client, script = connect(reply(503, headers={"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "100"}))
     with pytest.raises(ServerFailure) as caught:
         await perform(client.call(), "assign_content")
-    assert (caught.value.maybe_applied, script.sent) == (True, 1)
+    assert (caught.value.may_have_happened, script.sent) == (True, 1)
 
 
-async def test_no_sleep_past_the_budget(connect: Connect, clock: FakeClock) -> None:
+async def test_no_sleep_past_the_budget(connect: Connect, clock: Clock) -> None:
     client, script = connect(reply(503))
     with pytest.raises(ServerFailure):
         await perform(client.call(budget=0.6), "get_user")

@@ -63,7 +63,11 @@ async def test_odd_tags_are_not_kept(connect: Connect, odd: dict[str, str]) -> N
 
 
 async def test_what_was_used_longest_ago_is_dropped(connect: Connect) -> None:
-    client, script = connect(lambda request: httpx2.Response(200, json=RECORD, headers={"ETag": '"v"'}))
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        record = {**RECORD, "public_id": request.url.path.rpartition("/")[2]}
+        return httpx2.Response(200, json=record, headers={"ETag": '"v"'})
+
+    client, script = connect(answer)
     api = client.call()
     for number in [*range(256), 0, 256]:
         await api.one("get_assignment", Assignment, f"x{number}")

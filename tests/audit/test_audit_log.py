@@ -120,13 +120,20 @@ async def test_the_persons_answer(answer: bool, tenant: Tenant, stage: Stage, lo
     assert (lines(log)[1]["consent"] == "person") if answer else (lines(log)[1]["by"] == "person")
 
 
-async def test_a_full_disk_stops_writes_and_not_reads(tenant: Tenant, stage: Stage) -> None:
-    async with connected(tenant, audit_log="/dev/full") as client:
+async def test_a_full_disk_stops_writes_and_not_reads(
+    tenant: Tenant, stage: Stage, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int, _data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    async with connected(tenant, audit_log=str(log)) as client:
         before = tenant.snapshot()
-        error = await refused(client, "update_user", user=stage.person(), name="Another Name")
+        with monkeypatch.context() as patch:
+            patch.setattr("pp_mcp.audit.log.os.write", full)
+            error = await refused(client, "update_user", user=stage.person(), name="Another Name")
         assert error["code"] == "refused"
         assert "audit log cannot be written" in error["message"]
-        assert "Nothing was sent" in error["message"]
+        assert "Nothing was changed" in error["message"]
         assert stage.writes() == []
         assert tenant.snapshot() == before
         assert (await ask(client, "list_users"))["total_count"]

@@ -11,6 +11,7 @@ import pytest
 from asgi_bridge import Bridge
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
+from mcp.types import PromptReference
 from stage import Stage, ask, confirmed, connected, make_server, refused
 
 from pp_mcp.declare import Effect
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def asking(tenant: Tenant, headers: dict[str, str], mode: str, **settings: Any) -> AsyncIterator[Client]:
+async def asking(tenant: Tenant, headers: Any, mode: str, **settings: Any) -> AsyncIterator[Client]:
     """A client over HTTP whose every request carries these headers."""
     app = http_app(make_server(tenant, **settings))
     async with (
@@ -90,6 +91,41 @@ async def test_a_header_that_says_nothing_known_lets_nothing_through(
             await client.read_resource(f"plusplus://users/{stage.person()}")
         assert (await client.call_tool("list_users", {})).is_error
     assert tenant.requests == type(tenant.requests)() or not list(tenant.requests)
+
+
+@modes
+@pytest.mark.parametrize(
+    ("headers", "names"),
+    [
+        ([("X-PP-Read-Only", "false"), ("X-PP-Read-Only", "true")], {"list_users", "get_user"}),
+        ([("X-PP-Read-Only", "true"), ("X-PP-Read-Only", "")], {"list_users", "get_user"}),
+        ([("X-PP-Read-Only", "true, false")], {"list_users", "get_user"}),
+        ([("X-PP-Toolsets", "groups,users"), ("X-PP-Toolsets", "users,bulk")], None),
+        ([("X-PP-Toolsets", "groups"), ("X-PP-Toolsets", "bulk")], set()),
+    ],
+)
+async def test_of_a_header_sent_twice_the_narrowest_counts(
+    headers: Any, names: set[str] | None, mode: str, tenant: Tenant
+) -> None:
+    users = frozenset({"users"}) if headers[0][0] == "X-PP-Read-Only" else frozenset({"all"})
+    expected = {tool.name for tool in BY_NAME.values() if tool.toolset == "users"} if names is None else names
+    async with asking(tenant, headers, mode, toolsets=users) as client:
+        assert {tool.name for tool in (await client.list_tools()).tools} == expected
+
+
+@modes
+async def test_completion_is_narrowed_too(mode: str, tenant: Tenant, stage: Stage) -> None:
+    ref = PromptReference(type="ref/prompt", name="onboard_new_hire")
+    person = {"name": "person", "value": ""}
+    async with asking(tenant, {"X-PP-Read-Only": "true"}, mode) as client:
+        assert (await client.complete(ref=ref, argument=person)).completion.values
+    tenant.requests.clear()
+    async with asking(tenant, {"X-PP-Toolsets": "content"}, mode) as client:
+        assert (await client.complete(ref=ref, argument=person)).completion.values == []
+    async with asking(tenant, {"X-PP-Toolsets": "nonsense"}, mode) as client:
+        with pytest.raises(MCPError, match="X-PP-Toolsets"):
+            await client.complete(ref=ref, argument=person)
+    assert not tenant.requests
 
 
 async def test_the_brake_counts_an_hour() -> None:

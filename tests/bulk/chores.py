@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
-from desk import Desk
+from stage import Stage
 
+from pp_mcp.answers import ToolCall
+from pp_mcp.inventory import BY_NAME
 from pp_mcp.plan import Done, ManyPlan
 
 NEW_ITEM = "bbbbbbbb-0000-4000-8000-000000000001"
@@ -16,14 +19,14 @@ OUTSTANDING = "('not_started', 'in_progress')"
 NOT_AN_EVENTS = "id NOT IN (SELECT assignment_id FROM enrollments WHERE assignment_id IS NOT NULL)"
 
 
-async def do(there: Desk, tool: str, **given: Any) -> Done:
+async def do(there: Stage, tool: str, **given: Any) -> Done:
     """Plans and carries out, as after a confirmation."""
     plan = await planned(there, tool, **given)
     assert plan.unchanged is None, plan.unchanged
     return await plan.apply()
 
 
-async def planned(there: Desk, tool: str, **given: Any) -> ManyPlan:
+async def planned(there: Stage, tool: str, **given: Any) -> ManyPlan:
     """The plan alone; nothing but reads was sent for it."""
     before = len(writes(there))
     plan = await there.plan(tool, **given)
@@ -32,18 +35,37 @@ async def planned(there: Desk, tool: str, **given: Any) -> ManyPlan:
     return plan
 
 
-async def undo(there: Desk, done: Done) -> Done:
-    """Carries out the undo call that an answer names."""
-    assert done.undo is not None
-    return await do(there, done.undo.tool, **done.undo.arguments)
+async def undo(there: Stage, done: Done) -> Done:
+    """Carries out the undo call that an answer names, or the calls; gives what the last one did."""
+    calls = done.undo if isinstance(done.undo, list) else [done.undo]
+    for call in calls:
+        assert call is not None
+        done = await do(there, call.tool, **call.arguments)
+    return done
 
 
-def writes(there: Desk) -> list[str]:
+def undo_arguments(done: Done) -> dict[str, Any]:
+    """The arguments of the one undo call."""
+    assert isinstance(done.undo, ToolCall)
+    return done.undo.arguments
+
+
+async def go_on(there: Stage, tool: str, plan: ManyPlan, done: Done | None = None) -> tuple[ManyPlan, Done]:
+    """Carries the plan out as the server does after a confirmation: in a call of its own, from what the preview read.
+    With `done`, carries out what that run left."""
+    rest = done.rest if done is not None else None
+    kept, values = (rest.kept, rest.values) if rest is not None else (plan.kept, there.values)
+    call = replace(there.call(), kept=kept)
+    plan = await BY_NAME[tool].function(call, **values)
+    return plan, await plan.apply()
+
+
+def writes(there: Stage) -> list[str]:
     """The writes that arrived at the tenant, oldest first: method and path."""
     return [f"{one.method} {one.path}" for one in there.tenant.requests if one.method != "GET"]
 
 
-def applied(there: Desk) -> Counter[str]:
+def applied(there: Stage) -> Counter[str]:
     """How often each write changed the tenant, by path."""
     return Counter(one.path for one in there.tenant.requests if one.applied and one.method != "GET")
 
@@ -53,7 +75,7 @@ def outcomes(done: Done) -> Counter[str]:
     return Counter(one.status for one in done.outcomes or [])
 
 
-def outstanding(there: Desk, count: int) -> list[str]:
+def outstanding(there: Stage, count: int) -> list[str]:
     """The public_ids of outstanding assignments that no event manages, oldest first."""
     query = f"SELECT public_id FROM assignments WHERE state IN {OUTSTANDING} AND {NOT_AN_EVENTS} ORDER BY id LIMIT ?"
     found = [row[0] for row in there.sql(query, count)]
@@ -61,13 +83,13 @@ def outstanding(there: Desk, count: int) -> list[str]:
     return found
 
 
-def states(there: Desk, ids: list[str]) -> set[str]:
+def states(there: Stage, ids: list[str]) -> set[str]:
     """The states that these assignments are in."""
     marks = ", ".join("?" * len(ids))
     return {row[0] for row in there.sql(f"SELECT DISTINCT state FROM assignments WHERE public_id IN ({marks})", *ids)}
 
 
-def people(there: Desk, count: int, offset: int = 0) -> list[str]:
+def people(there: Stage, count: int, offset: int = 0) -> list[str]:
     """The public_ids of active people."""
     found = [
         row[0]

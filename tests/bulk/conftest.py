@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
-from desk import NOON, Desk, desk
+from stage import NOON, Stage
 
 from pp_mcp.demo import Sizes, Tenant
 
@@ -27,6 +27,5 @@ def tenant() -> Iterator[Tenant]:
 
 
 @pytest.fixture
-async def there(tenant: Tenant) -> AsyncIterator[Desk]:
-    async with desk(tenant) as found:
-        yield found
+def there(tenant: Tenant) -> Stage:
+    return Stage(tenant)

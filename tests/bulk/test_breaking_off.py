@@ -5,12 +5,11 @@ from __future__ import annotations
 import anyio
 import httpx2
 import pytest
-from desk import Desk
-from stage import connected
+from stage import Stage, connected
 
 from pp_mcp.demo import Tenant
 
-from .chores import NEW_ITEM, applied, do, outstanding, people, planned, states, writes
+from .chores import NEW_ITEM, applied, do, outcomes, outstanding, people, planned, states, writes
 
 pytestmark = pytest.mark.anyio
 
@@ -18,15 +17,19 @@ UPDATE = "bulk_update_assignments"
 
 
 @pytest.mark.parametrize("after", [1, 7, 20])
-async def test_a_cancelled_update_leaves_each_item_done_or_not_sent(there: Desk, after: int) -> None:
+async def test_a_cancelled_update_leaves_each_item_done_or_not_sent(there: Stage, after: int) -> None:
     ids = outstanding(there, 40)
     plan = await planned(there, UPDATE, action="complete", assignments=ids)
     with anyio.CancelScope() as scope:
         there.network.before = lambda request, _: (
             scope.cancel() if request.method != "GET" and len(writes(there)) >= after - 1 else None
         )
-        await plan.apply()
-    assert scope.cancelled_caught
+        told = await plan.apply()
+        # A client that gave up is no reason not to know what was done: it is recorded.
+        assert outcomes(told) == {"succeeded": len(writes(there))}
+        assert told.not_sent == 40 - len(writes(there))
+        assert "cancelled" in told.summary
+    assert scope.cancel_called
     done = there.one(
         "SELECT count(*) FROM assignments WHERE state = 'completed' AND completed_datetime LIKE '2026-03-10T12%'"
     )
@@ -40,7 +43,7 @@ async def test_a_cancelled_update_leaves_each_item_done_or_not_sent(there: Desk,
     assert set(applied(there).values()) == {1}
 
 
-async def test_a_cancelled_assignment_goes_on_where_it_stopped(there: Desk) -> None:
+async def test_a_cancelled_assignment_goes_on_where_it_stopped(there: Stage) -> None:
     team = people(there, 50)
     plan = await planned(there, "bulk_assign_content", content_item=NEW_ITEM, users=team)
     with anyio.CancelScope() as scope:
@@ -62,7 +65,7 @@ async def test_a_cancelled_assignment_goes_on_where_it_stopped(there: Desk) -> N
     )
 
 
-async def test_a_cancelled_preview_sends_nothing_more(there: Desk) -> None:
+async def test_a_cancelled_preview_sends_nothing_more(there: Stage) -> None:
     with anyio.CancelScope() as scope:
         there.network.before = lambda _request, number: scope.cancel() if number == 3 else None
         await there.plan(UPDATE, action="exempt", state="not_started")

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from desk import Desk
+from stage import Stage
 
 from pp_mcp.demo import Faults
 
-from .chores import NEW_ITEM, applied, do, outcomes, outstanding, people, planned, states, undo, writes
+from .chores import NEW_ITEM, applied, do, outcomes, outstanding, people, planned, states, undo, undo_arguments, writes
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ UPDATE = "bulk_update_assignments"
 ASSIGN = "bulk_assign_content"
 
 
-def holders(there: Desk) -> list[tuple[Any, ...]]:
+def holders(there: Stage) -> list[tuple[Any, ...]]:
     """Who has the new item, and how often."""
     return there.sql(
         "SELECT user_id, count(*) FROM assignments a JOIN content_items c ON c.id = content_item_id WHERE c.public_id = ? GROUP BY 1",
@@ -44,7 +44,7 @@ def on_writes(
     return before
 
 
-async def test_some_fail_and_are_listed_with_why(there: Desk) -> None:
+async def test_some_fail_and_are_listed_with_why(there: Stage) -> None:
     ids = outstanding(there, 20)
     plan = await planned(there, UPDATE, action="exempt", assignments=ids)
     gone, finished, same = sorted(ids)[:3]
@@ -52,29 +52,29 @@ async def test_some_fail_and_are_listed_with_why(there: Desk) -> None:
     there.tenant.connection.execute("UPDATE assignments SET state = 'completed' WHERE public_id = ?", (finished,))
     there.tenant.connection.execute("UPDATE assignments SET state = 'exempted' WHERE public_id = ?", (same,))
     done = await plan.apply()
-    assert outcomes(done) == {"succeeded": 17, "failed": 2, "unchanged": 1}
-    failed = {one.public_id: one for one in done.outcomes or [] if one.status == "failed"}
-    assert set(failed) == {gone, finished}
-    assert failed[gone].reason == "Assignment not found."
-    assert failed[finished].reason == "This assignment is not outstanding: it is completed."
-    assert failed[finished].name
-    assert done.summary.startswith("Exempted 17 assignments. 1 already exempted, skipped. 2 failed: 1 with “")
-    assert done.undo is not None
-    assert sorted(done.undo.arguments["assignments"]) == sorted(set(ids) - {gone, finished, same})
+    assert outcomes(done) == {"succeeded": 17, "failed": 1, "skipped": 1, "unchanged": 1}
+    others = {one.public_id: one for one in done.outcomes or [] if one.status in ("failed", "skipped")}
+    assert set(others) == {gone, finished}
+    assert others[gone].reason == "Assignment not found."
+    assert (others[finished].status, others[finished].reason) == ("skipped", "changed meanwhile")
+    assert others[finished].name
+    assert done.summary.startswith("Exempted 17 assignments. 1 already exempted. 1 changed meanwhile")
+    assert states(there, [finished]) == {"completed"}
+    assert sorted(undo_arguments(done)["assignments"]) == sorted(set(ids) - {gone, finished, same})
     again = await planned(there, UPDATE, action="exempt", assignments=[one for one in ids if one != gone])
     assert again.unchanged is not None
     for words in ("19 assignments", "18 already exempted", "not possible for 1 (completed)"):
         assert words in again.unchanged
 
 
-async def test_a_token_revoked_half_way(there: Desk) -> None:
+async def test_a_token_revoked_half_way(there: Stage) -> None:
     team = people(there, 60)
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=team)
     there.tenant.faults = Faults(revoke_after=25)
     done = await plan.apply()
     assert outcomes(done) == {"succeeded": 25}
     assert done.not_sent == 35
-    assert "Stopped: PlusPlus refused the API token or its rights (HTTP 401); 35 not sent." in done.summary
+    assert "Stopped: PlusPlus refused the API token (HTTP 401); 35 not sent." in done.summary
     assert "nothing twice" in done.summary
     # What was under way when the first refusal came, and no more.
     assert len(writes(there)) <= 25 + 8
@@ -85,20 +85,20 @@ async def test_a_token_revoked_half_way(there: Desk) -> None:
     assert sum(applied(there).values()) == 60
 
 
-async def test_a_right_that_is_missing_stops_it(there: Desk) -> None:
+async def test_a_right_that_is_missing_stops_it(there: Stage) -> None:
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=people(there, 30))
     there.network.before = on_writes(lambda _: httpx2.Response(403, content=b"{}"))
     done = await plan.apply()
-    assert (outcomes(done), done.not_sent) == ({}, 30)
-    assert done.summary.startswith(
-        "Assigned “Quite New” to 0 people. Stopped: PlusPlus refused the API token or its rights (HTTP 403); 30 not sent."
-    )
+    # Three in a row, and those that were under way with the third.
+    assert 3 <= outcomes(done)["failed"] <= 3 + 7
+    assert outcomes(done)["failed"] + done.not_sent == 30
+    assert "HTTP 403" in done.summary
     assert done.undo is None
     assert done.changes == {}
     assert holders(there) == []
 
 
-async def test_ten_failures_in_a_row_stop_it(there: Desk) -> None:
+async def test_ten_failures_in_a_row_stop_it(there: Stage) -> None:
     ids = outstanding(there, 60)
     plan = await planned(there, UPDATE, action="exempt", assignments=ids)
     there.network.before = on_writes(lambda number: httpx2.Response(503) if number > 5 else None)
@@ -115,7 +115,7 @@ async def test_ten_failures_in_a_row_stop_it(there: Desk) -> None:
     assert set(applied(there).values()) == {1}
 
 
-async def test_failures_now_and_then_do_not_stop_it(there: Desk) -> None:
+async def test_failures_now_and_then_do_not_stop_it(there: Stage) -> None:
     ids = outstanding(there, 40)
     plan = await planned(there, UPDATE, action="exempt", assignments=ids)
     there.network.before = on_writes(lambda number: httpx2.Response(503) if number % 4 == 0 else None)
@@ -127,7 +127,7 @@ async def test_failures_now_and_then_do_not_stop_it(there: Desk) -> None:
     assert "10 with an unknown outcome" in done.undo_note
 
 
-async def test_a_server_that_cannot_be_reached_did_nothing(there: Desk) -> None:
+async def test_a_server_that_cannot_be_reached_did_nothing(there: Stage) -> None:
     ids = outstanding(there, 6)
     plan = await planned(there, UPDATE, action="exempt", assignments=ids)
 
@@ -140,7 +140,7 @@ async def test_a_server_that_cannot_be_reached_did_nothing(there: Desk) -> None:
     assert applied(there) == {}
 
 
-async def test_a_rate_limit_beyond_the_time(there: Desk) -> None:
+async def test_a_rate_limit_beyond_the_time(there: Stage) -> None:
     team = people(there, 40)
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=team)
     there.network.before = on_writes(
@@ -156,7 +156,7 @@ async def test_a_rate_limit_beyond_the_time(there: Desk) -> None:
     assert [count for _, count in holders(there)] == [1] * 40
 
 
-async def test_a_rate_limit_within_the_time_is_waited_for(there: Desk) -> None:
+async def test_a_rate_limit_within_the_time_is_waited_for(there: Stage) -> None:
     team = people(there, 20)
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=team)
     there.network.before = on_writes(
@@ -166,7 +166,7 @@ async def test_a_rate_limit_within_the_time_is_waited_for(there: Desk) -> None:
     assert there.clock.time >= 2
 
 
-async def test_time_that_runs_out(there: Desk) -> None:
+async def test_time_that_runs_out(there: Stage) -> None:
     team = people(there, 50)
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=team)
 
@@ -184,15 +184,14 @@ async def test_time_that_runs_out(there: Desk) -> None:
 
 
 @pytest.mark.parametrize("fault", ["drop-after", "truncate", "wrong-type", "5xx-after"])
-async def test_answers_that_are_lost_leave_it_unknown(there: Desk, fault: str) -> None:
+async def test_answers_that_are_lost_leave_it_unknown(there: Stage, fault: str) -> None:
     ids = outstanding(there, 12)
     plan = await planned(there, UPDATE, action="exempt", assignments=ids)
     there.tenant.faults.script([fault] * 4, writes_only=True)
     done = await plan.apply()
     assert outcomes(done) == {"succeeded": 8, "unknown": 4}
     unknown = {one.public_id for one in done.outcomes or [] if one.status == "unknown"}
-    assert done.undo is not None
-    assert sorted(done.undo.arguments["assignments"]) == sorted(set(ids) - unknown)
+    assert sorted(undo_arguments(done)["assignments"]) == sorted(set(ids) - unknown)
     # They were done in fact, as the same call finds.
     again = await planned(there, UPDATE, action="exempt", assignments=ids)
     assert again.unchanged == "Nothing to do for 12 assignments: 12 already exempted."
@@ -200,7 +199,7 @@ async def test_answers_that_are_lost_leave_it_unknown(there: Desk, fault: str) -
 
 
 @pytest.mark.parametrize("fault", ["drop-after", "truncate", "5xx-after"])
-async def test_assigning_again_after_a_lost_answer_makes_no_second_one(there: Desk, fault: str) -> None:
+async def test_assigning_again_after_a_lost_answer_makes_no_second_one(there: Stage, fault: str) -> None:
     team = people(there, 12)
     plan = await planned(there, ASSIGN, content_item=NEW_ITEM, users=team)
     there.tenant.faults.script([fault] * 5, writes_only=True)
@@ -218,7 +217,7 @@ async def test_assigning_again_after_a_lost_answer_makes_no_second_one(there: De
     )
 
 
-async def test_an_api_that_answers_and_does_nothing(there: Desk) -> None:
+async def test_an_api_that_answers_and_does_nothing(there: Stage) -> None:
     ids = outstanding(there, 3)
     plan = await planned(there, UPDATE, action="set_due_date", assignments=ids, due_date="2027-07-07")
 
@@ -230,16 +229,17 @@ async def test_an_api_that_answers_and_does_nothing(there: Desk) -> None:
                 )
             return await there.tenant.transport().handle_async_request(request)
 
-    there.network._inner = Idle()
+    there.network.inner = Idle()
     done = await plan.apply()
     assert outcomes(done) == {"failed": 3}
     assert all((one.reason or "").startswith("PlusPlus answered, but it is ") for one in done.outcomes or [])
     assert json.dumps(done.changes) == "{}"
 
 
-async def test_a_conflict_over_something_else_is_a_failure(there: Desk) -> None:
+async def test_a_conflict_over_something_else_is_a_failure(there: Stage) -> None:
     ids = outstanding(there, 2)
     plan = await planned(there, UPDATE, action="set_due_date", assignments=ids, due_date="2027-07-07")
+    # Such as an event that manages the dates of what does not look like one.
     number = there.one("SELECT id FROM assignments WHERE public_id = ?", ids[0])
     there.tenant.connection.execute(
         "UPDATE enrollments SET assignment_id = ? WHERE id = (SELECT min(id) FROM enrollments)", (number,)

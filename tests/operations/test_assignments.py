@@ -44,6 +44,20 @@ async def test_what_is_over_can_be_assigned_again(client: Client, stage: Stage, 
     assert answer["summary"].endswith("with no due date.")
 
 
+async def test_assigning_an_event_enrolls_nobody_and_says_so(client: Client, stage: Stage) -> None:
+    user = stage.person()
+    event = stage.one(
+        "SELECT public_id FROM content_items WHERE content_type = 'event' AND NOT is_archived AND id NOT IN (SELECT "
+        "content_item_id FROM assignments a JOIN users u ON u.id = a.user_id WHERE u.email = ?)",
+        user,
+    )
+    answer = await ask(client, "assign_content", user=user, content_item=event)
+    assert answer["status"] == "done"
+    assert "not an enrollment" in answer["summary"]
+    article = stage.unassigned(user)
+    assert "enrollment" not in (await ask(client, "assign_content", user=user, content_item=article))["summary"]
+
+
 async def test_somebody_else_assigned_it_meanwhile(stage: Stage) -> None:
     """The API answers 200 with what is there: that is no change of this call's, and nothing to undo."""
     user = stage.person()
@@ -65,7 +79,7 @@ async def test_somebody_else_assigned_it_meanwhile(stage: Stage) -> None:
         answer = await ask(client, "assign_content", user=user, content_item=item)
     assert answer["status"] == "unchanged"
     assert "already existed: not_started, with no due date. Nothing changed." in answer["summary"]
-    assert answer["undo"] is None
+    assert "undo" not in answer
 
 
 STATES = ("not_started", "in_progress", "completed", "dropped", "exempted")
@@ -111,7 +125,7 @@ async def test_the_api_may_leave_a_step_undone(stage: Stage) -> None:
         answer = await ask(client, "exempt_assignment", assignment=target)
     assert answer["status"] == "partial"
     assert answer["not_applied"] == ["state"]
-    assert answer["undo"] is None
+    assert "undo" not in answer
 
 
 async def test_a_state_nobody_documented_is_tried(stage: Stage) -> None:

@@ -32,9 +32,35 @@ async def test_a_group_that_another_system_keeps(client: Client, stage: Stage) -
     group = stage.one("SELECT public_id FROM groups WHERE source <> 'plusplus'")
     people = stage.strangers(group, 2)
     preview = await ask(client, "replace_group_members", group=group, members=people)
-    assert any("rebuilds such groups every night" in effect for effect in preview["effects"])
-    answer = await ask(client, "add_group_members", group=group, members=people)
-    assert "may be gone tomorrow" in answer["summary"]
+    assert any("rebuilt at its next sync" in effect for effect in preview["effects"])
+    preview = await ask(client, "add_group_members", group=group, members=people)
+    assert preview["status"] == "confirmation_required"
+    assert any("rebuilt at its next sync" in effect for effect in preview["effects"])
+    answer = await confirmed(client, "add_group_members", group=group, members=people)
+    assert "rebuilt at its next sync" in answer["summary"]
+
+
+async def test_lists_say_which_groups_another_system_keeps(client: Client, stage: Stage) -> None:
+    rows = (await ask(client, "list_groups", page_size=100))["items"]
+    kept = {row["public_id"] for row in rows if "rebuilt at its next sync" in row.get("note", "")}
+    assert kept == set(stage.column("SELECT public_id FROM groups WHERE source <> 'plusplus'"))
+    one = await ask(client, "get_group", group=kept.pop())
+    assert "rebuilt at its next sync" in one["summary"]
+    assert "note" in one["item"]
+
+
+async def test_the_undo_of_a_replaced_roster_takes_back_only_that(client: Client, stage: Stage) -> None:
+    group = stage.group()
+    there, new, other = stage.members(group), *[stage.strangers(group, 2)[n : n + 1] for n in (0, 1)]
+    answer = await confirmed(
+        client, "replace_group_members", group=group, members=there[1:] + new, confirm_replace=True
+    )
+    assert [one["tool"] for one in answer["undo"]] == ["remove_group_members", "add_group_members"]
+    assert [len(one["arguments"]["members"]) for one in answer["undo"]] == [1, 1]
+    await ask(client, "add_group_members", group=group, members=other)
+    for undo in answer["undo"]:
+        await confirmed(client, undo["tool"], **undo["arguments"])
+    assert stage.members(group) == sorted(there + other)
 
 
 async def test_people_who_are_not_in_the_group(client: Client, stage: Stage) -> None:
@@ -64,7 +90,7 @@ async def test_what_the_api_did_not_take_over_is_named(stage: Stage) -> None:
     assert answer["not_applied"] == ["members"]
     assert "did not change. PlusPlus accepted the request but left out " in answer["summary"]
     assert all(person in answer["summary"] for person in people)
-    assert answer["undo"] is None
+    assert "undo" not in answer
     assert answer["changes"] == {}
 
 

@@ -61,11 +61,25 @@ async def test_no_file_is_left_where_no_token_came(
 
 
 async def test_a_folder_that_cannot_be_written_makes_no_token(stage: Stage, tmp_path: Path) -> None:
-    async with connected(stage.tenant, secrets_dir=tmp_path / "missing", confirm="allow") as client:
+    (tmp_path / "file").touch()
+    async with connected(stage.tenant, secrets_dir=tmp_path / "file", confirm="allow") as client:
         error = await refused(client, "create_api_token", name="nightly")
     assert error["code"] == "refused"
-    assert "cannot be made: No such file or directory. No token was created." in error["message"]
+    assert "No token was created." in error["message"]
     assert stage.writes() == []
+
+
+async def test_the_secret_goes_to_the_users_own_folder(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    async with connected(stage.tenant) as client:
+        answer = await confirmed(client, "create_api_token", name="nightly")
+    file = Path(answer["changes"]["secret_file"][1])
+    assert tmp_path / "state" in file.parents
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert list(tmp_path.iterdir()) == [tmp_path / "state"]
 
 
 async def test_a_thousand_files_are_enough(stage: Stage, tmp_path: Path) -> None:

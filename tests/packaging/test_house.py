@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pp_mcp"
 
-LEAVES = frozenset({"demo", "errors", "models", "text"})
+LEAVES = frozenset({"demo", "errors", "logs", "models", "text"})
 OPERATION = frozenset({"answers", "api", "declare", "errors", "models", "plan", "text"})
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "reports": OPERATION | {"operations"},
     "bulk": OPERATION | {"operations", "reports"},
     "inventory": frozenset({"bulk", "declare", "operations", "reports", "text"}),
-    "server": OPERATION | {"audit", "bulk", "config", "inventory", "operations", "reports"},
+    "server": OPERATION | {"audit", "bulk", "config", "inventory", "logs", "operations", "reports"},
 }
 """The parts, and what of ours each may import. Parts that are not named here (the command line, the tour) stand on top:
 they may import everything, and none of these may import them."""

@@ -53,7 +53,7 @@ def test_required_are_those_nothing_runs_without() -> None:
 
 
 def test_choices_and_kinds_are_the_settings_own() -> None:
-    assert VARIABLES["PP_CONFIRM"]["choices"] == ["token", "elicit", "block", "allow"]
+    assert VARIABLES["PP_CONFIRM"]["choices"] == ["token", "elicit", "person", "block", "allow"]
     kinds = {name: one["format"] for name, one in VARIABLES.items() if "format" in one}
     assert kinds.items() >= {"PP_READ_ONLY": "boolean", "PP_TIMEOUT": "number", "PP_MAX_CONCURRENCY": "number"}.items()
 

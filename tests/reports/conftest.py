@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from desk import NOON
+from stage import NOON
 
 from pp_mcp.demo import Sizes, Tenant
 

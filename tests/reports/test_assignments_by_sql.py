@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from desk import TODAY, Desk, column, desk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stage import TODAY, Stage
 
 from pp_mcp.demo import Tenant
 
@@ -92,7 +92,7 @@ def fixed(group_by: list[str], filters: dict[str, Any]) -> set[str]:
     return columns | ({"manager", "manager_email", "is_active"} if "user" in names else set())
 
 
-def rows_by_sql(there: Desk, group_by: list[str], filters: dict[str, Any]) -> list[dict[str, Any]]:
+def rows_by_sql(there: Stage, group_by: list[str], filters: dict[str, Any]) -> list[dict[str, Any]]:
     clause, params = where(filters)
     keys = ", ".join(KEY[name] for name in group_by)
     names = "u.email, m.name, m.email, u.is_active, c.name"
@@ -172,7 +172,7 @@ def things(tenant: Tenant, picked: dict[str, Any]) -> dict[str, Any]:
         if name not in SOURCES:
             filters[name] = value
             continue
-        ids = column(tenant, SOURCES[name])
+        ids = Stage(tenant).column(SOURCES[name])
         if isinstance(value, list):
             filters[name] = list(dict.fromkeys(ids[one % len(ids)] for one in value))
         else:
@@ -189,13 +189,13 @@ async def test_assignments(tenants: list[Tenant], question: tuple[int, list[str]
     which, group_by, picked = question
     tenant = tenants[which]
     filters = things(tenant, picked)
-    async with desk(tenant) as there:
-        answer = await there.ask("report_assignments", group_by=group_by, top=100, **filters)
-        expected = rows_by_sql(there, group_by, filters)
-        clause, params = where(filters)
-        totals = there.sql(f"SELECT {COUNTS} {TABLES} WHERE {clause}", *params)[0]
-        states = dict(there.sql(f"SELECT a.state, count(*) {TABLES} WHERE {clause} GROUP BY 1", *params))
-        done = who_completed_all(there, filters)
+    there = Stage(tenant)
+    answer = await there.answer("report_assignments", group_by=group_by, top=100, **filters)
+    expected = rows_by_sql(there, group_by, filters)
+    clause, params = where(filters)
+    totals = there.sql(f"SELECT {COUNTS} {TABLES} WHERE {clause}", *params)[0]
+    states = dict(there.sql(f"SELECT a.state, count(*) {TABLES} WHERE {clause} GROUP BY 1", *params))
+    done = who_completed_all(there, filters)
     assert answer["coverage"]["complete"], answer["coverage"]
     tells = "user" in group_by and len(filters.get("content_item", ())) > 1
     tells = tells and not set(filters) - {"user", "manager", "group", "content_item", "is_active"}
@@ -223,7 +223,7 @@ async def test_assignments(tenants: list[Tenant], question: tuple[int, list[str]
     assert "read csv" in answer["summary"]
 
 
-def who_completed_all(there: Desk, filters: dict[str, Any]) -> set[str]:
+def who_completed_all(there: Stage, filters: dict[str, Any]) -> set[str]:
     """The e-mails of those who completed each of the content items, whatever else became of other attempts."""
     items = filters.get("content_item", [])
     clause, params = where({name: value for name, value in filters.items() if name != "content_item"})
@@ -260,16 +260,16 @@ async def test_who_was_never_assigned_it(
     picked = {"group": group, "manager": manager, "user": users, "is_active": active, "content_item": items}
     filters = things(tenant, {name: value for name, value in picked.items() if value is not None})
     wanted = filters["content_item"]
-    async with desk(tenant) as there:
-        answer = await there.ask("report_assignments", missing=True, top=100, **filters)
-        clause, params = where({name: value for name, value in filters.items() if name != "content_item"})
-        people = there.sql(
-            f"""SELECT u.email, m.email, u.is_active,
-                (SELECT group_concat(DISTINCT c.public_id) FROM assignments a JOIN content_items c ON c.id = a.content_item_id WHERE a.user_id = u.id)
-                FROM users u LEFT JOIN users m ON m.id = u.manager_id WHERE {clause}""",
-            *params,
-        )
-        names = dict(there.sql("SELECT public_id, name FROM content_items"))
+    there = Stage(tenant)
+    answer = await there.answer("report_assignments", missing=True, top=100, **filters)
+    clause, params = where({name: value for name, value in filters.items() if name != "content_item"})
+    people = there.sql(
+        f"""SELECT u.email, m.email, u.is_active,
+            (SELECT group_concat(DISTINCT c.public_id) FROM assignments a JOIN content_items c ON c.id = a.content_item_id WHERE a.user_id = u.id)
+            FROM users u LEFT JOIN users m ON m.id = u.manager_id WHERE {clause}""",
+        *params,
+    )
+    names = dict(there.sql("SELECT public_id, name FROM content_items"))
     lacks: dict[str, dict[str, Any]] = {}
     for email, boss, is_active, had in people:
         lacking = [names[item] for item in wanted if item not in (had or "").split(",")]
@@ -315,12 +315,12 @@ async def test_lists_by_when_it_was_completed(
     named = {"user": user, "content_item": item}
     filters = things(tenant, {name: value for name, value in named.items() if value is not None})
     filters |= {name: value for name, value in (("completed_gte", since), ("completed_lte", until)) if value}
-    async with desk(tenant) as there:
-        answer = await there.ask("list_assignments", page=page, page_size=size, **filters)
-        clause, params = where(filters)
-        expected = there.sql(
-            f"SELECT a.public_id {TABLES} WHERE {clause} ORDER BY a.completed_datetime DESC, a.public_id DESC", *params
-        )
+    there = Stage(tenant)
+    answer = await there.answer("list_assignments", page=page, page_size=size, **filters)
+    clause, params = where(filters)
+    expected = there.sql(
+        f"SELECT a.public_id {TABLES} WHERE {clause} ORDER BY a.completed_datetime DESC, a.public_id DESC", *params
+    )
     assert answer["total_count"] == len(expected)
     first = (page - 1) * size
     assert [row["public_id"] for row in answer["items"]] == [one for (one,) in expected[first : first + size]]

@@ -10,9 +10,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from desk import Watched
 from mcp import Client, MCPError
-from stage import ask, connected, data_of
+from stage import Network, ask, connected, data_of
 
 from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.inventory import ALL_TOOLS, BY_NAME
@@ -219,7 +218,7 @@ async def test_a_table_of_no_rows_has_a_header(client: Client, uri: str, header:
 
 @pytest.mark.parametrize("name", sorted(tool.name for tool in ALL_TOOLS if tool.csv))
 async def test_what_could_not_be_read_whole_is_an_error(whole: Tenant, name: str) -> None:
-    network = Watched(whole)
+    network = Network(whole)
     network.before = lambda request, _: (
         httpx2.Response(200, json={"data": [], "meta": {"page": 1, "page_size": 100, "total_count": 300}})
         if request.method == "GET" and "page" in request.url.params and request.url.params.get("name") is None

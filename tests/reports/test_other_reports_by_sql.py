@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from desk import NOON, TODAY, column, desk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage import FULL
+from stage import FULL, NOON, TODAY, Stage
 
 from pp_mcp.demo import Tenant
 
@@ -38,10 +37,12 @@ async def test_enrollments(
     until: str | None,
 ) -> None:
     tenant = tenants[which]
-    events = column(
-        tenant, "SELECT DISTINCT c.public_id FROM enrollments e JOIN content_items c ON c.id = e.event_id ORDER BY 1"
+    events = Stage(tenant).column(
+        "SELECT DISTINCT c.public_id FROM enrollments e JOIN content_items c ON c.id = e.event_id ORDER BY 1"
     )
-    people = column(tenant, "SELECT public_id FROM users WHERE id IN (SELECT user_id FROM enrollments) ORDER BY 1")
+    people = Stage(tenant).column(
+        "SELECT public_id FROM users WHERE id IN (SELECT user_id FROM enrollments) ORDER BY 1"
+    )
     given_: dict[str, Any] = {
         "event": events[event % len(events)] if event is not None else None,
         "user": people[user % len(people)] if user is not None else None,
@@ -64,17 +65,17 @@ async def test_enrollments(
         "status": status,
         "attendance_method": "coalesce(e.attendance_method, 'none')",
     }
-    async with desk(tenant) as there:
-        answer = await there.ask("report_enrollments", group_by=group_by, top=100, **filters)
-        tables = f"""FROM enrollments e JOIN users u ON u.id = e.user_id JOIN content_items c ON c.id = e.event_id
-            WHERE {" AND ".join(["1", *(clauses[name] for name in filters)])}"""
-        by = ", ".join(keys[name] for name in group_by)
-        found = there.sql(f"SELECT {status}, {by}, count(*) {tables} GROUP BY 1, {by}", *filters.values())
-        people = {
-            tuple(key): count
-            for *key, count in there.sql(f"SELECT {by}, count(DISTINCT u.id) {tables} GROUP BY {by}", *filters.values())
-        }
-        everybody = there.sql(f"SELECT count(DISTINCT u.id) {tables}", *filters.values())[0][0]
+    there = Stage(tenant)
+    answer = await there.answer("report_enrollments", group_by=group_by, top=100, **filters)
+    tables = f"""FROM enrollments e JOIN users u ON u.id = e.user_id JOIN content_items c ON c.id = e.event_id
+        WHERE {" AND ".join(["1", *(clauses[name] for name in filters)])}"""
+    by = ", ".join(keys[name] for name in group_by)
+    found = there.sql(f"SELECT {status}, {by}, count(*) {tables} GROUP BY 1, {by}", *filters.values())
+    people = {
+        tuple(key): count
+        for *key, count in there.sql(f"SELECT {by}, count(DISTINCT u.id) {tables} GROUP BY {by}", *filters.values())
+    }
+    everybody = there.sql(f"SELECT count(DISTINCT u.id) {tables}", *filters.values())[0][0]
     totals: dict[str, int] = {}
     groups: dict[tuple[str, ...], dict[str, int]] = {}
     for said, *key, count in found:
@@ -136,31 +137,31 @@ async def test_content(
         clauses.append(f"c.content_type IN ({', '.join('?' * len(types))})")
         params += types
     if group is not None:
-        ids = column(tenant, "SELECT public_id FROM groups ORDER BY id")
+        ids = Stage(tenant).column("SELECT public_id FROM groups ORDER BY id")
         filters["group"] = ids[group % len(ids)]
         clauses.append(
             "c.id IN (SELECT content_item_id FROM item_groups i JOIN groups g ON g.id = i.group_id WHERE g.public_id = ?)"
         )
         params.append(filters["group"])
     if channel is not None:
-        ids = column(tenant, "SELECT public_id FROM channels ORDER BY id")
+        ids = Stage(tenant).column("SELECT public_id FROM channels ORDER BY id")
         filters["channel"] = ids[channel % len(ids)]
         clauses.append("c.channel_id = (SELECT id FROM channels WHERE public_id = ?)")
         params.append(filters["channel"])
-    async with desk(tenant) as there:
-        since = there.sql("SELECT date(?, ?)", str(TODAY), f"-{days} days")[0][0]
-        answer = await there.ask("report_content", top=100, **filters)
-        found = there.sql(
-            f"""SELECT c.public_id, c.is_archived, c.is_hidden, count(a.id) = 0,
-                count(a.id) > 0 AND coalesce(substr(max(a.completed_datetime), 1, 10), '') < ?,
-                avg(a.feedback_rating) < 3, substr(c.modified, 1, 10) < ?, substr(max(a.completed_datetime), 1, 10),
-                count(a.id) > 0 AND count(a.completed_datetime) = 0
-            FROM content_items c LEFT JOIN assignments a ON a.content_item_id = c.id AND (a.state = 'completed' OR 1)
-            WHERE {" AND ".join(clauses)} GROUP BY c.id""",
-            since,
-            since,
-            *params,
-        )
+    there = Stage(tenant)
+    since = there.sql("SELECT date(?, ?)", str(TODAY), f"-{days} days")[0][0]
+    answer = await there.answer("report_content", top=100, **filters)
+    found = there.sql(
+        f"""SELECT c.public_id, c.is_archived, c.is_hidden, count(a.id) = 0,
+            count(a.id) > 0 AND coalesce(substr(max(a.completed_datetime), 1, 10), '') < ?,
+            avg(a.feedback_rating) < 3, substr(c.modified, 1, 10) < ?, substr(max(a.completed_datetime), 1, 10),
+            count(a.id) > 0 AND count(a.completed_datetime) = 0
+        FROM content_items c LEFT JOIN assignments a ON a.content_item_id = c.id AND (a.state = 'completed' OR 1)
+        WHERE {" AND ".join(clauses)} GROUP BY c.id""",
+        since,
+        since,
+        *params,
+    )
     live = {row[0]: row for row in found if not row[1]}
     names = ("never_assigned", "nobody_finished", "low_rated", "stale")
     findings = {key: [name for name, said in zip(names, row[3:7], strict=True) if said] for key, row in live.items()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
-from desk import NOON, TODAY, Desk, desk
+from stage import NOON, TODAY, Stage
 
 from pp_mcp.demo import Sizes, Tenant
 
@@ -22,14 +22,13 @@ def tenant() -> Iterator[Tenant]:
 
 
 @pytest.fixture
-async def there(tenant: Tenant) -> AsyncIterator[Desk]:
-    async with desk(tenant) as found:
-        yield found
+def there(tenant: Tenant) -> Stage:
+    return Stage(tenant)
 
 
-async def test_everybodys_plate_by_sql(there: Desk) -> None:
+async def test_everybodys_plate_by_sql(there: Stage) -> None:
     for public_id, number in there.sql("SELECT public_id, id FROM users ORDER BY id LIMIT 25"):
-        answer = await there.ask("get_learner_summary", user=public_id)
+        answer = await there.answer("get_learner_summary", user=public_id)
         late = there.sql(
             "SELECT public_id FROM assignments WHERE user_id = ? AND state IN ('not_started', 'in_progress') AND due_date < ? ORDER BY due_date, public_id",
             number,
@@ -53,11 +52,11 @@ async def test_everybodys_plate_by_sql(there: Desk) -> None:
         assert answer["totals"]["total"] == answer["coverage"]["rows_read"] == total
 
 
-async def test_a_plate_in_words(there: Desk) -> None:
+async def test_a_plate_in_words(there: Stage) -> None:
     change = there.tenant.connection.execute
     change("DELETE FROM assignments")
     person = there.one("SELECT public_id FROM users WHERE id = 5")
-    assert (await there.ask("get_learner_summary", user=person))[
+    assert (await there.answer("get_learner_summary", user=person))[
         "summary"
     ] == "“Jane Doe” (jane.doe@acme.example): no assignments."
     change("UPDATE users SET is_active = 0 WHERE id = 5")
@@ -66,7 +65,7 @@ async def test_a_plate_in_words(there: Desk) -> None:
         ('aaaaaaaa-0000-4000-8000-000000000002', 5, 2, 'not_started', '2026-04-01', NULL, '2026-01-01T00:00:00.000000Z', 0),
         ('aaaaaaaa-0000-4000-8000-000000000003', 5, 3, 'completed', NULL, '2026-03-09T10:00:00.000000Z', '2026-01-01T00:00:00.000000Z', 1)""")
     names = [row[0] for row in there.sql("SELECT name FROM content_items WHERE id < 4 ORDER BY id")]
-    answer = await there.ask("get_learner_summary", user=person)
+    answer = await there.answer("get_learner_summary", user=person)
     assert answer["summary"] == (
         "“Jane Doe” (jane.doe@acme.example) (inactive): 2 outstanding, 1 of them overdue; 1 completed (1 in the last 30 days). "
         f"Late: “{names[0]}” (due 2026-03-01). Next: “{names[1]}”, due 2026-04-01."
@@ -76,12 +75,12 @@ async def test_a_plate_in_words(there: Desk) -> None:
     assert answer["completed_lately"][0]["completed"] == "2026-03-09"
 
 
-async def test_attendance_in_words(there: Desk) -> None:
+async def test_attendance_in_words(there: Stage) -> None:
     change = there.tenant.connection.execute
     event = there.one("SELECT id FROM content_items WHERE checkin_closes_at < '2026-03-01' AND NOT is_cancelled")
     public_id, name = there.sql("SELECT public_id, name FROM content_items WHERE id = ?", event)[0]
     change("DELETE FROM enrollments")
-    answer = await there.ask("report_enrollments", event=public_id)
+    answer = await there.answer("report_enrollments", event=public_id)
     assert answer["summary"] == f"No enrollments in “{name}”."
     assert (answer["rows"], answer["totals"]) == ([], {"total": 0, "people": 0})
 
@@ -92,7 +91,7 @@ async def test_attendance_in_words(there: Desk) -> None:
         )
 
     enroll(1, 5, "enrolled")
-    answer = await there.ask("report_enrollments", event=public_id)
+    answer = await there.answer("report_enrollments", event=public_id)
     assert answer["summary"] == (
         f"1 enrollment in “{name}”: 1 no show. No-show rate 100.0 %. Did not come: “Jane Doe” (jane.doe@acme.example)."
     )
@@ -104,7 +103,7 @@ async def test_attendance_in_words(there: Desk) -> None:
     enroll(4, 7, "enrolled", "2026-01-01T00:00:00.000000Z")
     enroll(5, 8, "waitlisted")
     enroll(6, 9, "Total nonsense\u202e")
-    answer = await there.ask("report_enrollments")
+    answer = await there.answer("report_enrollments")
     assert answer["summary"].startswith("6 enrollments: 3 no show, ")
     assert "“Total nonsense”" in answer["summary"]
     assert (
@@ -112,13 +111,13 @@ async def test_attendance_in_words(there: Desk) -> None:
         in answer["summary"]
     )
     assert answer["totals"]["waitlisted"] == 1
-    by_way = await there.ask("report_enrollments", group_by=["attendance_method", "status"])
+    by_way = await there.answer("report_enrollments", group_by=["attendance_method", "status"])
     assert {row["attendance_method"] for row in by_way["rows"]} == {"none"}
     assert all("no_show_rate" not in row for row in by_way["rows"])
 
 
-async def test_the_rest_of_attendance_is_summed(there: Desk) -> None:
-    answer = await there.ask("report_enrollments", group_by=["user"], top=2)
+async def test_the_rest_of_attendance_is_summed(there: Stage) -> None:
+    answer = await there.answer("report_enrollments", group_by=["user"], top=2)
     people = there.one("SELECT count(DISTINCT user_id) FROM enrollments")
     assert answer["rows"][-1]["user"] == f"({people - 2:,} more)"
     for name, count in answer["totals"].items():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
-from desk import NOON, Desk, desk
+from stage import NOON, Stage
 
 from pp_mcp.api.walk import walk
 from pp_mcp.demo import Sizes, Tenant
@@ -25,12 +25,11 @@ def whole() -> Iterator[Tenant]:
 
 
 @pytest.fixture
-async def there(whole: Tenant) -> AsyncIterator[Desk]:
-    async with desk(whole) as found:
-        yield found
+def there(whole: Tenant) -> Stage:
+    return Stage(whole)
 
 
-async def test_progress_only_grows_and_ends_at_the_end(there: Desk) -> None:
+async def test_progress_only_grows_and_ends_at_the_end(there: Stage) -> None:
     call = there.call()
     for _ in range(2):
         await walk(call.api, "list_assignments", Assignment, lambda _: None, lambda: None, progress=call.rows_read)
@@ -42,7 +41,7 @@ async def test_progress_only_grows_and_ends_at_the_end(there: Desk) -> None:
     assert there.told[-1] == (2_300, 2_300, "1,150 of 1,150 rows read")
 
 
-async def test_progress_is_told_in_steps_of_a_hundredth(there: Desk) -> None:
+async def test_progress_is_told_in_steps_of_a_hundredth(there: Stage) -> None:
     call = there.call()
     for done in range(1, 1_001):
         await call.report(done, 1_000, f"{done} done")

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from desk import NOON, TODAY, Desk, desk
+from stage import NOON, TODAY, Stage
 
 from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.inventory import ALL_TOOLS
@@ -25,7 +25,7 @@ class Passing:
     """A tenant's clock that moves with the desk's, so that its rate limit opens again when the desk has waited."""
 
     def __init__(self) -> None:
-        self.desk: Desk | None = None
+        self.desk: Stage | None = None
 
     def __call__(self) -> datetime:
         return NOON + timedelta(seconds=self.desk.clock.now() if self.desk else 0)
@@ -39,23 +39,23 @@ def made(assignments: int, window: float = 1.0) -> tuple[Tenant, Passing]:
 
 
 @asynccontextmanager
-async def slowly(tenant: Tenant, passing: Passing) -> AsyncIterator[Desk]:
+async def slowly(tenant: Tenant, passing: Passing) -> AsyncIterator[Stage]:
     """A desk whose waiting passes on the tenant's clock too, with 20 ms of latency for 8 requests at once."""
-    async with desk(tenant) as there:
-        passing.desk = there
+    there = Stage(tenant)
+    passing.desk = there
 
-        def takes(_request: object, _number: int) -> None:
-            there.clock.time += 0.02 / 8
+    def takes(_request: object, _number: int) -> None:
+        there.clock.time += 0.02 / 8
 
-        there.network.before = takes
-        yield there
+    there.network.before = takes
+    yield there
     tenant.close()
 
 
-async def peak(there: Desk, **given: Any) -> tuple[float, dict[str, Any]]:
+async def peak(there: Stage, **given: Any) -> tuple[float, dict[str, Any]]:
     tracemalloc.start()
     try:
-        answer = await there.ask("report_assignments", **given)
+        answer = await there.answer("report_assignments", **given)
         return tracemalloc.get_traced_memory()[1] / 1e6, answer
     finally:
         tracemalloc.stop()
@@ -81,7 +81,7 @@ async def test_memory_does_not_grow_with_the_rows(group_by: list[str]) -> None:
 
 async def test_a_rate_limit_that_is_too_tight_is_said() -> None:
     async with slowly(*made(LARGE, window=25.0)) as there:
-        answer = await there.ask("report_assignments", group_by=["state"])
+        answer = await there.answer("report_assignments", group_by=["state"])
     assert not answer["coverage"]["complete"]
     assert answer["coverage"]["reason"] == "the API's rate limit left no room within the time for one call"
     assert 2_000 <= answer["coverage"]["rows_read"] <= 5_000

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
-from desk import NOON, Desk, desk
+from stage import NOON, Stage
 
 from pp_mcp.api.walk import Coverage, drain, walk, walk_pages
 from pp_mcp.demo import Sizes, Tenant
@@ -30,9 +30,8 @@ def whole() -> Iterator[Tenant]:
 
 
 @pytest.fixture
-async def there(whole: Tenant) -> AsyncIterator[Desk]:
-    async with desk(whole) as found:
-        yield found
+def there(whole: Tenant) -> Stage:
+    return Stage(whole)
 
 
 class Taken:
@@ -50,7 +49,7 @@ class Taken:
         self.restarts += 1
 
 
-async def read(there: Desk, taken: Taken, budget: float = 45.0, **options: Any) -> Coverage:
+async def read(there: Stage, taken: Taken, budget: float = 45.0, **options: Any) -> Coverage:
     call = there.call(budget=budget)
     return await walk(call.api, "list_assignments", Assignment, taken.take, taken.restart, **options)
 
@@ -66,7 +65,7 @@ def on_page(
     return lambda request, _: answer() if request.url.params.get("page") == str(number) else None
 
 
-async def test_every_row_once(there: Desk) -> None:
+async def test_every_row_once(there: Stage) -> None:
     taken = Taken()
     coverage = await read(there, taken)
     assert coverage.complete
@@ -79,26 +78,26 @@ async def test_every_row_once(there: Desk) -> None:
 
 @pytest.mark.parametrize("most", [1, 3, 8])
 async def test_no_more_requests_at_once_than_allowed(whole: Tenant, most: int) -> None:
-    async with desk(whole, max_concurrency=most) as there:
-        inner = there.network.handle_async_request
-        at_once: list[int] = []
-        waiting = 0
+    there = Stage(whole, max_concurrency=most)
+    inner = there.network.handle_async_request
+    at_once: list[int] = []
+    waiting = 0
 
-        async def slowly(request: httpx2.Request) -> httpx2.Response:
-            nonlocal waiting
-            waiting += 1
-            at_once.append(waiting)
-            await anyio.lowlevel.checkpoint()
-            await anyio.lowlevel.checkpoint()
-            waiting -= 1
-            return await inner(request)
+    async def slowly(request: httpx2.Request) -> httpx2.Response:
+        nonlocal waiting
+        waiting += 1
+        at_once.append(waiting)
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+        waiting -= 1
+        return await inner(request)
 
-        there.network.handle_async_request = slowly  # type: ignore[method-assign]
-        assert (await read(there, Taken())).complete
-        assert max(at_once) == most
+    there.network.handle_async_request = slowly  # type: ignore[method-assign]
+    assert (await read(there, Taken())).complete
+    assert max(at_once) == most
 
 
-async def test_time_that_runs_out_ends_it_with_what_was_read(there: Desk) -> None:
+async def test_time_that_runs_out_ends_it_with_what_was_read(there: Stage) -> None:
     def takes_two_seconds(_request: httpx2.Request, _number: int) -> None:
         there.clock.time += 2
 
@@ -112,13 +111,13 @@ async def test_time_that_runs_out_ends_it_with_what_was_read(there: Desk) -> Non
     assert there.call(budget=0).api.remaining == 0
 
 
-async def test_no_time_for_the_first_page_is_an_error(there: Desk) -> None:
+async def test_no_time_for_the_first_page_is_an_error(there: Stage) -> None:
     with pytest.raises(OutOfTime):
         await read(there, Taken(), budget=3)
     assert there.network.paths == []
 
 
-async def test_a_part_of_an_answer_has_no_errors_of_its_own(there: Desk) -> None:
+async def test_a_part_of_an_answer_has_no_errors_of_its_own(there: Stage) -> None:
     coverage = await read(there, Taken(), budget=3, tolerant=True)
     assert (coverage.complete, coverage.rows_read, coverage.reason) == (False, 0, "the time for one call ran out")
     assert there.network.paths == []
@@ -136,7 +135,7 @@ async def test_a_part_of_an_answer_has_no_errors_of_its_own(there: Desk) -> None
     ],
     ids=["5xx", "429", "garbage"],
 )
-async def test_a_page_that_keeps_failing(there: Desk, answer: Callable[[], httpx2.Response], reason: str) -> None:
+async def test_a_page_that_keeps_failing(there: Stage, answer: Callable[[], httpx2.Response], reason: str) -> None:
     there.network.before = on_page(7, answer)
     taken = Taken()
     coverage = await read(there, taken, workers=1)
@@ -151,7 +150,7 @@ async def test_a_page_that_keeps_failing(there: Desk, answer: Callable[[], httpx
     ids=["5xx", "429"],
 )
 async def test_a_first_page_that_keeps_failing_is_an_error(
-    there: Desk, answer: Callable[[], httpx2.Response], error: type[PlusPlusError]
+    there: Stage, answer: Callable[[], httpx2.Response], error: type[PlusPlusError]
 ) -> None:
     there.network.before = on_page(1, answer)
     with pytest.raises(error):
@@ -160,14 +159,14 @@ async def test_a_first_page_that_keeps_failing_is_an_error(
 
 
 @pytest.mark.parametrize(("code", "error"), [(401, Unauthenticated), (403, Forbidden)])
-async def test_refusals_rise_and_stop_the_rest(there: Desk, code: int, error: type[PlusPlusError]) -> None:
+async def test_refusals_rise_and_stop_the_rest(there: Stage, code: int, error: type[PlusPlusError]) -> None:
     there.network.before = on_page(3, lambda: status(code))
     with pytest.raises(error):
         await read(there, Taken(), workers=1, tolerant=True)
     assert len(there.network.paths) == 3
 
 
-async def test_a_failure_in_passing_is_repeated(there: Desk) -> None:
+async def test_a_failure_in_passing_is_repeated(there: Stage) -> None:
     failing = iter([True, True])
     there.network.before = on_page(4, lambda: status(502) if next(failing, False) else None)  # type: ignore[arg-type, return-value]
     coverage = await read(there, Taken())
@@ -176,7 +175,7 @@ async def test_a_failure_in_passing_is_repeated(there: Desk) -> None:
 
 
 @pytest.mark.parametrize("code", [404, 422])
-async def test_a_last_page_that_is_gone_is_rows_that_moved(there: Desk, code: int) -> None:
+async def test_a_last_page_that_is_gone_is_rows_that_moved(there: Stage, code: int) -> None:
     there.network.before = on_page(PAGES, lambda: status(code))
     taken = Taken()
     coverage = await read(there, taken)
@@ -203,13 +202,13 @@ class Book:
         rows = [User.model_validate({"public_id": name}) for name in names]
         return Page(rows, number, size, total, len(self.passes[0]))
 
-    async def read(self, there: Desk, *, budget: float = 45.0) -> tuple[Coverage, list[str]]:
+    async def read(self, there: Stage, *, budget: float = 45.0) -> tuple[Coverage, list[str]]:
         rows: list[User] = []
         coverage = await walk_pages(there.call(budget=budget).api, self.page, rows.append, rows.clear, workers=1)
         return coverage, [row.public_id for row in rows]
 
 
-async def test_a_row_that_comes_twice_is_taken_once(there: Desk) -> None:
+async def test_a_row_that_comes_twice_is_taken_once(there: Stage) -> None:
     book = Book([(4, ["a", "b"]), (4, ["b", "c"])], [(4, ["a", "b"]), (4, ["c", "d"])])
     coverage, rows = await book.read(there)
     assert coverage.complete
@@ -217,7 +216,7 @@ async def test_a_row_that_comes_twice_is_taken_once(there: Desk) -> None:
     assert book.asked == [1, 2, 1, 2]
 
 
-async def test_rows_that_keep_moving(there: Desk) -> None:
+async def test_rows_that_keep_moving(there: Stage) -> None:
     coverage, rows = await Book([(4, ["a", "b"]), (4, ["b", "c"])]).read(there)
     assert (coverage.complete, coverage.rows_read, coverage.rows_total) == (False, 3, 4)
     assert coverage.reason is not None
@@ -225,24 +224,24 @@ async def test_rows_that_keep_moving(there: Desk) -> None:
     assert rows == ["a", "b", "c"]
 
 
-async def test_a_count_that_changes_is_seen_though_the_rows_add_up(there: Desk) -> None:
+async def test_a_count_that_changes_is_seen_though_the_rows_add_up(there: Stage) -> None:
     coverage, _ = await Book([(3, ["a", "b"]), (4, ["c", "d"])]).read(there)
     assert not coverage.complete
 
 
-async def test_pages_that_hold_less_than_is_counted(there: Desk) -> None:
+async def test_pages_that_hold_less_than_is_counted(there: Stage) -> None:
     coverage, rows = await Book([(5, ["a", "b"]), (5, ["c"])]).read(there)
     assert coverage.reason is not None
     assert "differs from PlusPlus's count" in coverage.reason
     assert rows == ["a", "b", "c"]
 
 
-async def test_nothing_to_read(there: Desk) -> None:
+async def test_nothing_to_read(there: Stage) -> None:
     coverage, rows = await Book([(0, [])]).read(there)
     assert (coverage.complete, coverage.rows_read, coverage.rows_total, rows) == (True, 0, 0, [])
 
 
-async def test_a_second_reading_only_where_there_is_time(there: Desk) -> None:
+async def test_a_second_reading_only_where_there_is_time(there: Stage) -> None:
     book = Book([(4, ["a", "b"]), (4, ["b", "c"])])
     inner = book.page
 
@@ -257,7 +256,7 @@ async def test_a_second_reading_only_where_there_is_time(there: Desk) -> None:
     assert coverage.reason == "rows were added or removed while they were read; counts may be off by a few"
 
 
-async def test_a_second_reading_that_cannot_begin_leaves_the_first(there: Desk) -> None:
+async def test_a_second_reading_that_cannot_begin_leaves_the_first(there: Stage) -> None:
     book = Book([(4, ["a", "b"]), (4, ["b", "c"])])
     inner = book.page
 
@@ -274,7 +273,7 @@ async def test_a_second_reading_that_cannot_begin_leaves_the_first(there: Desk) 
     )
 
 
-async def test_cancelling_stops_the_requests(there: Desk) -> None:
+async def test_cancelling_stops_the_requests(there: Stage) -> None:
     with anyio.CancelScope() as scope:
         there.network.before = lambda _request, number: scope.cancel() if number == 4 else None
         await read(there, Taken(), workers=1)
@@ -282,7 +281,7 @@ async def test_cancelling_stops_the_requests(there: Desk) -> None:
     assert len(there.network.paths) == 4
 
 
-async def test_draining_gives_all_or_an_error(there: Desk) -> None:
+async def test_draining_gives_all_or_an_error(there: Stage) -> None:
     assert len(await drain(there.call().api, "list_users", User)) == 80
     some = await drain(there.call().api, "list_assignments", Assignment, keep=lambda row: row.state == "completed")
     assert len(some) == there.one("SELECT count(*) FROM assignments WHERE state = 'completed'")

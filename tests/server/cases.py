@@ -93,6 +93,7 @@ CASES: tuple[Case, ...] = (
         lambda s: {"email": "ada.new@acme.example", "name": "Ada New", "role": "organizer", "manager": s.person()},
         _sql("SELECT name || role || (manager_id NOT NULL) FROM users WHERE email = ?", "email"),
         "Ada Neworganizer1",
+        preview=True,
         undo=None,
     ),
     Case(

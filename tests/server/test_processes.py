@@ -98,6 +98,75 @@ def test_stdio_on_the_older_protocol() -> None:
         assert "no_such_tool" in json.dumps(answer(process, 3))
 
 
+def test_a_client_that_falls_back_after_discovering_is_served() -> None:
+    info = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+    with running(*DEMO) as process:
+        send(process, {"id": 1, "method": "server/discover", "params": {"_meta": META}})
+        send(process, {"id": 2, "method": "initialize", "params": info})
+        assert answer(process, 2)["result"]["protocolVersion"] == "2025-11-25"
+        send(process, {"method": "notifications/initialized"})
+        send(process, call(3, "list_users", {"page_size": 1}))
+        assert answer(process, 3)["result"]["structuredContent"]["total_count"] == 40
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(15) == 0
+    with running(*DEMO) as process:
+        send(process, {"id": 1, "method": "tools/list", "params": {"_meta": META}})
+        answer(process, 1)
+        send(process, {"id": 2, "method": "initialize", "params": info})
+        assert "error" in answer(process, 2)
+
+
+@pytest.mark.parametrize("arguments", [DEMO, ["demo"]], ids=["serve", "demo"])
+def test_a_broken_stdout_ends_quietly(arguments: list[str]) -> None:
+    with running(*arguments) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        if arguments == DEMO:
+            send(process, {"id": 1, "method": "server/discover", "params": {"_meta": META}})
+            answer(process, 1)
+        process.stdout.close()
+        assert process.wait(15) == 0
+        assert [line for line in process.stderr.read().splitlines() if b"Stopping" not in line] == []
+
+
+def test_without_settings_stdio_answers_and_names_them() -> None:
+    with running() as process:
+        send(process, {"id": 1, "method": "tools/list", "params": {"_meta": META}})
+        assert len(answer(process, 1)["result"]["tools"]) > 30
+        send(process, call(2, "list_users", {}, _meta=META))
+        result = answer(process, 2)["result"]
+        assert result["isError"]
+        for word in ("PP_TENANT", "PP_API_TOKEN"):
+            assert word in json.dumps(result)
+
+
+def test_debug_logs_no_answers_and_no_tokens() -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with running(*DEMO, "--transport", "http", "--port", str(port), PP_LOG_LEVEL="DEBUG") as process:
+        until_healthy(url)
+        headers = {
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": "2026-07-28",
+            "Mcp-Method": "tools/call",
+            "Mcp-Name": "list_users",
+        }
+        body = {"jsonrpc": "2.0", **call(1, "list_users", {"page_size": 5}, _meta=META)}
+        answered = httpx2.post(f"{url}/mcp", json=body, headers=headers).text
+        with httpx2.Client() as flood:
+            for _ in range(30):
+                flood.post(f"{url}/mcp", json=body, headers={**headers, "Host": "evil.example"})
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+        assert process.stderr is not None
+        log = process.stderr.read().decode()
+    assert "acme.example" in answered
+    assert "acme.example" not in log
+    assert "pp_demo" not in log
+    assert 1 <= log.count("evil.example") <= 3
+
+
 def test_sigterm_ends_stdio_at_once_and_cleanly() -> None:
     with running(*DEMO) as process:
         send(process, {"id": 1, "method": "server/discover", "params": {"_meta": META}})
@@ -152,7 +221,7 @@ def test_a_real_uvicorn() -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings", "words"),
     [
-        ([], {}, ["PP_TENANT", "PP_API_TOKEN"]),
+        (["serve", "--strict"], {}, ["PP_TENANT", "PP_API_TOKEN"]),
         (["serve"], {"PP_TENANT": "a b", "PP_TIMEOUT": "-1"}, ["PP_TENANT", "PP_API_TOKEN", "PP_TIMEOUT"]),
         (["serve", "--demo", "--transport", "http", "--host", "0.0.0.0"], {}, ["0.0.0.0", "127.0.0.1"]),
         (["serve", "--demo", "--tools", "list_userz"], {}, ["list_userz", "list_users"]),

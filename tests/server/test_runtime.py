@@ -28,7 +28,7 @@ async def test_one_write_at_a_time(runtime: Runtime) -> None:
     order: list[str] = []
 
     async def use(name: str) -> None:
-        async with runtime.turn(5):
+        async with runtime.turns.alone(5):
             order.append(f"{name} in")
             await anyio.lowlevel.checkpoint()
             order.append(f"{name} out")
@@ -43,7 +43,7 @@ async def test_waiting_ends(runtime: Runtime) -> None:
     held, done = anyio.Event(), anyio.Event()
 
     async def hold() -> None:
-        async with runtime.turn(5):
+        async with runtime.turns.alone(5):
             held.set()
             await done.wait()
 
@@ -51,10 +51,10 @@ async def test_waiting_ends(runtime: Runtime) -> None:
         group.start_soon(hold)
         await held.wait()
         with pytest.raises(OutOfTime, match=r"Nothing was changed\."):
-            async with runtime.turn(0.01):
+            async with runtime.turns.alone(0.01):
                 pytest.fail("two at once")
         done.set()
-    async with runtime.turn(0.01):
+    async with runtime.turns.alone(0.01):
         pass
 
 

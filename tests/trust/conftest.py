@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from mcp import Client
 from mcp.types import Implementation
+from stage import Network, Stage
+
+from pp_mcp.server.app import PlusPlusServer
 
 from .loop import VirtualTime
-from .world import Switch, World, quiet, serve, tiny
+from .tenant import quiet, serve, tiny
 
 
 @pytest.fixture(scope="session")
@@ -19,21 +22,25 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def switch(tmp_path_factory: pytest.TempPathFactory) -> Switch:
-    return Switch(tmp_path_factory.mktemp("secrets"))
+def network() -> Network:
+    return Network()
 
 
 @pytest.fixture(scope="module")
-async def assistant(switch: Switch, anyio_backend: Any) -> AsyncIterator[Client]:
+def server(network: Network, tmp_path_factory: pytest.TempPathFactory) -> PlusPlusServer:
+    return serve(network, tmp_path_factory.mktemp("secrets"))
+
+
+@pytest.fixture(scope="module")
+async def assistant(server: PlusPlusServer, anyio_backend: Any) -> AsyncIterator[Client]:
     """One client of one server, for a whole module: making them takes longer than a test."""
-    switch.server = serve(switch)
-    async with Client(switch.server, client_info=Implementation(name="trust", version="1")) as client:
+    async with Client(server, client_info=Implementation(name="trust", version="1")) as client:
         yield client
 
 
 @pytest.fixture
-async def world(switch: Switch, assistant: Client) -> AsyncIterator[World]:
+async def stage(network: Network, server: PlusPlusServer, assistant: Client) -> AsyncIterator[Stage]:
     await quiet()
-    made = World(tiny(), assistant, switch)
+    made = Stage(tiny(), network=network, client=assistant, server=server)
     yield made
     made.close()

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcp.types import CallToolResult
-
-from .world import World, data_of
+from stage import Stage, data_of
 
 MARK = "zqx"
 """Stands in every part of every hostile text, so that a piece of one is known wherever it shows."""
@@ -38,9 +37,9 @@ LONGEST_NAME = 82
 LONGEST_ANSWER = 50_000
 
 
-def spoil(world: World) -> None:
+def spoil(stage: Stage) -> None:
     """Puts a hostile text wherever people can type, each row another one."""
-    change = world.tenant.connection.execute
+    change = stage.tenant.connection.execute
     for table, column in (
         ("users", "name"),
         ("groups", "name"),

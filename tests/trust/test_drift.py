@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 from mcp import Client
+from stage import Carry, Json, Network, Stage, ask, call, data_of
 
 from pp_mcp.demo import Faults, Sizes, Tenant
 
-from .world import Carry, Json, Switch, World, data_of, quiet
+from .tenant import quiet
 
 pytestmark = pytest.mark.anyio
 
@@ -18,10 +19,10 @@ SIZES = Sizes(people=230, groups=3, content_items=220, assignments=640, enrollme
 
 
 @pytest.fixture
-async def wide(switch: Switch, assistant: Client) -> Iterator[World]:
+async def wide(network: Network, assistant: Client) -> Iterator[Stage]:
     """A tenant whose lists have several pages, of 100 rows at most."""
     await quiet()
-    made = World(Tenant(sizes=SIZES), assistant, switch)
+    made = Stage(Tenant(sizes=SIZES), network=network, client=assistant)
     yield made
     made.close()
 
@@ -37,21 +38,21 @@ REPORTS: list[tuple[str, Json, str]] = [
 
 @pytest.mark.parametrize(("tool", "arguments", "query"), REPORTS)
 async def test_a_report_under_drift_is_right_or_says_that_it_is_not(
-    tool: str, arguments: Json, query: str, wide: World
+    tool: str, arguments: Json, query: str, wide: Stage
 ) -> None:
     complete, counts = 0, list[int]()
 
     async def between(request: httpx2.Request, carry: Carry) -> httpx2.Response:
-        counts.append(wide.stage.one(query))
+        counts.append(wide.one(query))
         answer = await carry(request)
-        counts.append(wide.stage.one(query))
+        counts.append(wide.one(query))
         return answer
 
-    wide.switch.between = between
+    wide.network.between = between
     for seed in range(8):
         counts.clear()
         wide.tenant.faults = Faults(drift=(0.0, 0.1, 0.3, 1.0)[seed % 4], seed=seed)
-        answer = await wide.ask(tool, **arguments)
+        answer = await ask(wide.client, tool, **arguments)
         coverage, total = answer["coverage"], answer["totals"]["total"]
         if coverage["complete"]:
             complete += 1
@@ -64,20 +65,20 @@ async def test_a_report_under_drift_is_right_or_says_that_it_is_not(
     assert complete >= 2
 
 
-async def test_one_moved_row_is_noticed_and_all_read_again(wide: World) -> None:
+async def test_one_moved_row_is_noticed_and_all_read_again(wide: Stage) -> None:
     wide.tenant.faults.script(["ok", "drift"], path="/assignments")
-    answer = await wide.ask("report_assignments")
+    answer = await ask(wide.client, "report_assignments")
     assert wide.tenant.faults.scripted == 0
     assert answer["coverage"]["complete"]
-    assert answer["totals"]["total"] == wide.stage.one("SELECT count(*) FROM assignments")
+    assert answer["totals"]["total"] == wide.one("SELECT count(*) FROM assignments")
     pages = -(-answer["totals"]["total"] // 100)
     assert sum(one.path == "/assignments" for one in wide.tenant.requests) == 2 * pages
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
-async def test_a_roster_that_will_not_keep_still_is_not_replaced(share: float, wide: World) -> None:
-    group = wide.stage.one("SELECT public_id FROM groups WHERE source = 'plusplus'")
-    change = wide.stage.change
+async def test_a_roster_that_will_not_keep_still_is_not_replaced(share: float, wide: Stage) -> None:
+    group = wide.one("SELECT public_id FROM groups WHERE source = 'plusplus'")
+    change = wide.change
     change(
         "INSERT OR IGNORE INTO group_members SELECT (SELECT id FROM groups WHERE public_id = ?), id FROM users", group
     )
@@ -88,12 +89,13 @@ async def test_a_roster_that_will_not_keep_still_is_not_replaced(share: float, w
             change("DELETE FROM group_members WHERE user_id = (SELECT min(user_id) FROM group_members)")
         return await carry(request)
 
-    wide.switch.between = between
+    wide.network.between = between
     wide.tenant.requests.clear()
-    result = await wide.call(
+    result = await call(
+        wide.client,
         "replace_group_members",
         group=group,
-        members=wide.stage.members(group)[: int(200 * share)],
+        members=wide.members(group)[: int(200 * share)],
         confirm_replace=True,
     )
     assert result.is_error
@@ -101,9 +103,9 @@ async def test_a_roster_that_will_not_keep_still_is_not_replaced(share: float, w
     assert wide.writes() == []
 
 
-async def test_many_are_changed_only_where_all_could_be_read(wide: World) -> None:
+async def test_many_are_changed_only_where_all_could_be_read(wide: Stage) -> None:
     wide.tenant.faults = Faults(drift=1.0)
-    result = await wide.call("bulk_update_assignments", action="exempt", is_overdue=False)
+    result = await call(wide.client, "bulk_update_assignments", action="exempt", is_overdue=False)
     assert result.is_error
     assert "Nothing was changed" in data_of(result)["message"]
     assert wide.writes() == []

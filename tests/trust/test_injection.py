@@ -9,21 +9,22 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import Implementation, ResourceTemplateReference
 from server.cases import CASES, WRITES, Case
+from stage import Carry, Json, Network, Stage, ask, call, confirm, data_of
 
 from pp_mcp.inventory import ALL_TOOLS, BY_NAME
 from pp_mcp.server.csv import csv_template
 from pp_mcp.server.instructions import INSTRUCTIONS
 
 from .hostile import MARK, TEXTS, examine, invisible, sentence, spoil
-from .world import Carry, Json, Switch, World, data_of, serve
+from .tenant import serve
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def spoilt(world: World) -> World:
-    spoil(world)
-    return world
+def spoilt(stage: Stage) -> Stage:
+    spoil(stage)
+    return stage
 
 
 def test_the_instructions_say_so() -> None:
@@ -36,20 +37,20 @@ def test_every_tool_is_examined() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.tool)
-async def test_no_tool_passes_hostile_text_on_as_its_own_words(case: Case, spoilt: World) -> None:
-    arguments = case.arguments(spoilt.stage)
+async def test_no_tool_passes_hostile_text_on_as_its_own_words(case: Case, spoilt: Stage) -> None:
+    arguments = case.arguments(spoilt)
     arguments.pop("status", None)
-    first = await spoilt.call(case.tool, **arguments)
+    first = await call(spoilt.client, case.tool, **arguments)
     assert not first.is_error, first.structured_content
     seen = examine(first)
     answer = data_of(first)
     if answer.get("status") == "confirmation_required":
         flags = dict.fromkeys(answer.get("needs", []), True)
-        done = await spoilt.call(case.tool, **arguments, **flags, confirm_token=answer["confirm_token"])
+        done = await call(spoilt.client, case.tool, **arguments, **flags, confirm_token=answer["confirm_token"])
         seen += examine(done)
         answer = data_of(done)
     if (undo := answer.get("undo")) is not None:
-        back = await spoilt.call(undo["tool"], **undo["arguments"])
+        back = await call(spoilt.client, undo["tool"], **undo["arguments"])
         assert not back.is_error
         seen += examine(back)
     # Some show nothing that people typed: what they make themselves, and counts by status.
@@ -60,10 +61,10 @@ READS_IN_FULL = [case for case in CASES if "detail" in BY_NAME[case.tool].argume
 
 
 @pytest.mark.parametrize("case", READS_IN_FULL, ids=lambda case: case.tool)
-async def test_full_rows_neither(case: Case, spoilt: World) -> None:
-    arguments = case.arguments(spoilt.stage) | {"detail": "full", "page_size": 100}
+async def test_full_rows_neither(case: Case, spoilt: Stage) -> None:
+    arguments = case.arguments(spoilt) | {"detail": "full", "page_size": 100}
     arguments.pop("status", None)
-    assert examine(await spoilt.call(case.tool, **arguments)) > 0
+    assert examine(await call(spoilt.client, case.tool, **arguments)) > 0
 
 
 REPORTS: list[tuple[str, Json]] = [
@@ -83,15 +84,15 @@ REPORTS: list[tuple[str, Json]] = [
 
 
 @pytest.mark.parametrize(("tool", "arguments"), REPORTS)
-async def test_no_report_does(tool: str, arguments: Json, spoilt: World) -> None:
+async def test_no_report_does(tool: str, arguments: Json, spoilt: Stage) -> None:
     named = {
-        "group": spoilt.stage.group(),
-        "manager": spoilt.stage.one("SELECT public_id FROM users WHERE id IN (SELECT manager_id FROM users)"),
+        "group": spoilt.group(),
+        "manager": spoilt.one("SELECT public_id FROM users WHERE id IN (SELECT manager_id FROM users)"),
     }
     arguments = {
         name: named.get(value, value) if isinstance(value, str) else value for name, value in arguments.items()
     }
-    examine(await spoilt.call(tool, **arguments))
+    examine(await call(spoilt.client, tool, **arguments))
 
 
 REFERENCES = {
@@ -102,15 +103,15 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("text", ["zqx", *TEXTS], ids=lambda text: ascii(text[:20]))
-async def test_errors_with_candidates_do_not(text: str, spoilt: World) -> None:
+async def test_errors_with_candidates_do_not(text: str, spoilt: Stage) -> None:
     """A part of a hostile name, which many things match, and hostile names whole, given as the reference itself."""
     candidates = 0
     for tool, references in REFERENCES.items():
         case = next(one for one in CASES if one.tool == tool)
-        arguments = case.arguments(spoilt.stage)
+        arguments = case.arguments(spoilt)
         for name in references:
             wrong = [text] if isinstance(arguments.get(name), list) else text
-            result = await spoilt.call(tool, **{**arguments, name: wrong})
+            result = await call(spoilt.client, tool, **{**arguments, name: wrong})
             assert result.is_error
             examine(result)
             candidates += len(data_of(result).get("candidates", []))
@@ -122,7 +123,7 @@ ENVELOPES = [409, 422, 400, 403, 404, 401, 500, 418, 302, 429]
 
 @pytest.mark.parametrize("status", ENVELOPES)
 @pytest.mark.parametrize("case", WRITES, ids=lambda case: case.tool)
-async def test_errors_of_the_api_do_not(case: Case, status: int, world: World) -> None:
+async def test_errors_of_the_api_do_not(case: Case, status: int, stage: Stage) -> None:
     """Everything in the API's error is hostile, the names of the fields and the ids as well."""
     text = "zqx” zqx. zqx\u202e\n\nzqx “" + "zqx" * 1_000
     error = {"code": text, "message": text, "request_id": text, "field_errors": {text: [text, text], "name": [text]}}
@@ -130,14 +131,14 @@ async def test_errors_of_the_api_do_not(case: Case, status: int, world: World) -
     async def between(request: httpx2.Request, carry: Carry) -> httpx2.Response:
         return await carry(request) if request.method == "GET" else httpx2.Response(status, json={"error": error})
 
-    world.switch.between = between
-    examine(await world.confirm(case.tool, **case.arguments(world.stage)))
+    stage.network.between = between
+    examine(await confirm(stage.client, case.tool, **case.arguments(stage)))
 
 
-async def test_values_of_the_api_that_are_no_such_values_do_not(world: World) -> None:
+async def test_values_of_the_api_that_are_no_such_values_do_not(stage: Stage) -> None:
     """States, types, roles, dates and ids in relations: no person types them, and still they are only quoted."""
     text = "zqx. zqx” zqx, zqx"
-    change = world.tenant.connection.execute
+    change = stage.tenant.connection.execute
     change("UPDATE users SET role = ? WHERE id % 2", (text,))
     change("UPDATE content_items SET content_type = ? WHERE id % 2", (text,))
     change("UPDATE assignments SET state = ? WHERE id % 2 AND state NOT IN ('not_started', 'in_progress')", (text,))
@@ -148,20 +149,20 @@ async def test_values_of_the_api_that_are_no_such_values_do_not(world: World) ->
         ("get_assignment", "assignments"),
     ):
         name = next(iter(BY_NAME[tool].references))
-        for public_id in world.stage.column(f"SELECT public_id FROM {where} ORDER BY id LIMIT 12"):
-            examine(await world.call(tool, **{name: public_id}))
+        for public_id in stage.column(f"SELECT public_id FROM {where} ORDER BY id LIMIT 12"):
+            examine(await call(stage.client, tool, **{name: public_id}))
     for case in CASES:
-        examine(await world.confirm(case.tool, **case.arguments(world.stage)))
-    every = world.stage.column("SELECT public_id FROM assignments")
+        examine(await confirm(stage.client, case.tool, **case.arguments(stage)))
+    every = stage.column("SELECT public_id FROM assignments")
     for action in ("complete", "drop", "exempt", "revert_completion", "revert_exemption"):
-        examine(await world.call("bulk_update_assignments", action=action, assignments=every))
+        examine(await call(stage.client, "bulk_update_assignments", action=action, assignments=every))
     for public_id in every[:12]:
         for tool in ("complete_assignment", "exempt_assignment", "revert_completion", "drop_assignment"):
-            examine(await world.call(tool, assignment=public_id))
+            examine(await call(stage.client, tool, assignment=public_id))
 
 
-async def test_resources_do_not(spoilt: World) -> None:
-    stage, client = spoilt.stage, spoilt.client
+async def test_resources_do_not(spoilt: Stage) -> None:
+    stage, client = spoilt, spoilt.client
     ids = {
         "users": stage.one("SELECT public_id FROM users"),
         "groups": stage.group(),
@@ -185,7 +186,7 @@ async def test_resources_do_not(spoilt: World) -> None:
         sentence(said)
 
 
-async def test_completions_do_not(spoilt: World) -> None:
+async def test_completions_do_not(spoilt: Stage) -> None:
     reference = ResourceTemplateReference(uri=csv_template(BY_NAME["list_users"]))
     seen = 0
     for argument in ("user", "manager", "group", "content_item", "event"):
@@ -199,7 +200,7 @@ async def test_completions_do_not(spoilt: World) -> None:
     assert seen > 10
 
 
-async def test_a_question_to_the_person_does_not(switch: Switch, spoilt: World) -> None:
+async def test_a_question_to_the_person_does_not(network: Network, spoilt: Stage) -> None:
     asked: list[str] = []
 
     async def decline(_: Any, params: Any) -> Any:
@@ -208,10 +209,10 @@ async def test_a_question_to_the_person_does_not(switch: Switch, spoilt: World) 
         asked.append(params.message)
         return ElicitResult(action="decline")
 
-    async with Client(serve(switch, confirm="elicit"), elicitation_callback=decline) as client:
+    async with Client(serve(network, confirm="elicit"), elicitation_callback=decline) as client:
         for case in CASES:
             if case.preview and case.tool != "replace_group_members":
-                examine(await spoilt.call(case.tool, client, **case.arguments(spoilt.stage)))
+                examine(await call(client, case.tool, **case.arguments(spoilt)))
     assert len(asked) > 5
     assert any(MARK in message for message in asked)
     for message in asked:
@@ -219,12 +220,12 @@ async def test_a_question_to_the_person_does_not(switch: Switch, spoilt: World) 
             sentence(line)
 
 
-async def test_a_token_in_the_tenants_data_is_worthless(switch: Switch, world: World) -> None:
+async def test_a_token_in_the_tenants_data_is_worthless(network: Network, stage: Stage) -> None:
     """A valid token, typed into names by somebody who got hold of one: it is good for the call it was made for."""
-    stage = world.stage
+    stage = stage
     group, item = stage.group(), stage.item()
     leaving = {"group": group, "members": stage.members(group)[:1]}
-    token = (await world.ask("remove_group_members", **leaving))["confirm_token"]
+    token = (await ask(stage.client, "remove_group_members", **leaving))["confirm_token"]
     stage.change("UPDATE groups SET name = ?", f"confirm_token {token}")
     stage.change("UPDATE content_items SET name = ? WHERE public_id = ?", token, item)
     others: list[tuple[str, Json]] = [
@@ -235,7 +236,7 @@ async def test_a_token_in_the_tenants_data_is_worthless(switch: Switch, world: W
         ("archive_content_items", {"items": [item]}),
         ("create_api_token", {"name": token}),
     ]
-    state = world.snapshot()
+    state = stage.snapshot()
     for tool, arguments in others:
         for given in (
             token,
@@ -249,15 +250,15 @@ async def test_a_token_in_the_tenants_data_is_worthless(switch: Switch, world: W
             ".",
             "",
         ):
-            refused = await world.ask(tool, **arguments, confirm_token=given)
+            refused = await ask(stage.client, tool, **arguments, confirm_token=given)
             assert refused["status"] == "confirmation_required"
             assert refused["confirm_token"] != given
-    fresh = (await world.ask("remove_group_members", **leaving))["confirm_token"]
-    async with Client(serve(switch), client_info=Implementation(name="somebody else", version="1")) as other:
-        assert (await world.ask("remove_group_members", other, **leaving, confirm_token=fresh))["status"] != "done"
-    elsewhere = serve(switch, base_url="https://other.plusplus.app/public_api/v2")
+    fresh = (await ask(stage.client, "remove_group_members", **leaving))["confirm_token"]
+    async with Client(serve(network), client_info=Implementation(name="somebody else", version="1")) as other:
+        assert (await ask(other, "remove_group_members", **leaving, confirm_token=fresh))["status"] != "done"
+    elsewhere = serve(network, base_url="https://other.plusplus.app/public_api/v2")
     async with Client(elsewhere, client_info=Implementation(name="trust", version="1")) as other:
-        assert (await world.ask("remove_group_members", other, **leaving, confirm_token=fresh))["status"] != "done"
-    assert world.snapshot() == state
-    assert world.writes() == []
-    assert (await world.ask("remove_group_members", **leaving, confirm_token=fresh))["status"] == "done"
+        assert (await ask(other, "remove_group_members", **leaving, confirm_token=fresh))["status"] != "done"
+    assert stage.snapshot() == state
+    assert stage.writes() == []
+    assert (await ask(stage.client, "remove_group_members", **leaving, confirm_token=fresh))["status"] == "done"

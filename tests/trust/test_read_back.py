@@ -9,8 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from mcp import Client
-
-from .world import Carry, Json, Switch, World, data_of
+from stage import Carry, Json, Network, Stage, ask, call, confirmed, data_of
 
 pytestmark = pytest.mark.anyio
 
@@ -30,21 +29,21 @@ def ignoring(*fields: str) -> Any:
     return between
 
 
-def _user(world: World) -> Json:
+def _user(stage: Stage) -> Json:
     query = "SELECT public_id FROM users WHERE role = 'user' AND manager_id NOT NULL AND is_active ORDER BY id DESC"
-    return {"user": world.stage.one(query)}
+    return {"user": stage.one(query)}
 
 
-def _article(world: World) -> Json:
-    return {"article": world.stage.item("content_type = 'article' AND NOT is_hidden AND is_self_assignable")}
+def _article(stage: Stage) -> Json:
+    return {"article": stage.item("content_type = 'article' AND NOT is_hidden AND is_self_assignable")}
 
 
-def _pair(world: World) -> Json:
-    user = world.stage.person()
-    return {"user": user, "content_item": world.stage.unassigned(user)}
+def _pair(stage: Stage) -> Json:
+    user = stage.person()
+    return {"user": user, "content_item": stage.unassigned(user)}
 
 
-IGNORED: list[tuple[str, str, Callable[[World], Json], Json]] = [
+IGNORED: list[tuple[str, str, Callable[[Stage], Json], Json]] = [
     # The API's name of the field that it ignores, and what is asked for.
     ("update_user", "name", _user, {"name": "New Name"}),
     ("update_user", "role", _user, {"role": "organizer", "name": "New Name"}),
@@ -99,18 +98,18 @@ IGNORED: list[tuple[str, str, Callable[[World], Json], Json]] = [
     ("tool", "field", "target", "asked"), IGNORED, ids=lambda one: one if isinstance(one, str) else ""
 )
 async def test_a_field_that_the_api_ignores_is_named(
-    tool: str, field: str, target: Callable[[World], Json], asked: Json, world: World
+    tool: str, field: str, target: Callable[[Stage], Json], asked: Json, stage: Stage
 ) -> None:
-    arguments = target(world) | asked
-    world.switch.between = ignoring(field)
-    answer = await world.do(tool, **arguments)
+    arguments = target(stage) | asked
+    stage.network.between = ignoring(field)
+    answer = await confirmed(stage.client, tool, **arguments)
     assert answer["status"] == "partial"
     assert answer["not_applied"] == [field]
     assert field in answer["summary"]
     taken = {name for name in asked if name != field}
     if not tool.startswith(("create_", "assign_", "bulk_")):
         assert set(answer["changes"]) == taken
-        assert answer["undo"] is None if not taken else set(answer["undo"]["arguments"]) == taken | set(target(world))
+        assert "undo" not in answer if not taken else set(answer["undo"]["arguments"]) == taken | set(target(stage))
 
 
 @pytest.mark.parametrize(
@@ -121,9 +120,9 @@ async def test_a_field_that_the_api_ignores_is_named(
         ("replace_group_members", lambda stage, group: stage.members(group)[:1] + stage.strangers(group, 2)),
     ],
 )
-async def test_members_that_the_api_leaves_out_are_named(tool: str, chosen: Any, world: World) -> None:
-    group = world.stage.group()
-    before, members = world.stage.members(group), chosen(world.stage, group)
+async def test_members_that_the_api_leaves_out_are_named(tool: str, chosen: Any, stage: Stage) -> None:
+    group = stage.group()
+    before, members = stage.members(group), chosen(stage, group)
 
     async def between(request: httpx2.Request, carry: Carry) -> httpx2.Response:
         if request.method == "GET":
@@ -133,14 +132,14 @@ async def test_members_that_the_api_leaves_out_are_named(tool: str, chosen: Any,
         headers = {name: value for name, value in request.headers.items() if name != "content-length"}
         return await carry(httpx2.Request(request.method, request.url, headers=headers, json=body))
 
-    world.switch.between = between
-    answer = await world.do(tool, group=group, members=members)
+    stage.network.between = between
+    answer = await confirmed(stage.client, tool, group=group, members=members)
     assert answer["status"] == "partial"
     assert answer["not_applied"] == ["members"]
     assert members[-1] in answer["summary"]
-    world.heal()
-    await world.do(answer["undo"]["tool"], **answer["undo"]["arguments"])
-    assert world.stage.members(group) == before
+    stage.heal()
+    await confirmed(stage.client, answer["undo"]["tool"], **answer["undo"]["arguments"])
+    assert stage.members(group) == before
 
 
 STEPS = {
@@ -153,8 +152,8 @@ STEPS = {
 
 
 @pytest.mark.parametrize(("tool", "state"), STEPS.items())
-async def test_a_step_that_the_api_does_not_take_is_no_success(tool: str, state: str, world: World) -> None:
-    target = world.stage.assignment(state)
+async def test_a_step_that_the_api_does_not_take_is_no_success(tool: str, state: str, stage: Stage) -> None:
+    target = stage.assignment(state)
 
     async def between(request: httpx2.Request, carry: Carry) -> httpx2.Response:
         if request.method == "GET":
@@ -162,42 +161,44 @@ async def test_a_step_that_the_api_does_not_take_is_no_success(tool: str, state:
         shown = httpx2.Request("GET", str(request.url).rsplit("/", 1)[0], headers=request.headers)
         return await carry(shown)
 
-    world.switch.between = between
-    answer = await world.do(tool, assignment=target)
-    assert (answer["status"], answer["not_applied"], answer["undo"]) == ("partial", ["state"], None)
+    stage.network.between = between
+    answer = await confirmed(stage.client, tool, assignment=target)
+    assert (answer["status"], answer["not_applied"], answer.get("undo")) == ("partial", ["state"], None)
     assert state in answer["summary"]
     bulk = {"drop_assignment": "drop", "complete_assignment": "complete", "exempt_assignment": "exempt"}.get(tool, tool)
-    many = await world.do("bulk_update_assignments", action=bulk, assignments=[target])
-    assert (many["status"], many["failed"], many["succeeded"], many["undo"]) == ("partial", 1, 0, None)
-    assert world.stage.state(target) == state
+    many = await confirmed(stage.client, "bulk_update_assignments", action=bulk, assignments=[target])
+    assert (many["status"], many["failed"], many["succeeded"], many.get("undo")) == ("partial", 1, 0, None)
+    assert stage.state(target) == state
 
 
-async def test_dates_that_the_api_ignores_fail_one_by_one(world: World) -> None:
-    two = [world.stage.assignment("not_started"), world.stage.assignment("in_progress")]
-    world.switch.between = ignoring("due_date")
-    answer = await world.do("bulk_update_assignments", action="set_due_date", assignments=two, due_date="2031-01-01")
+async def test_dates_that_the_api_ignores_fail_one_by_one(stage: Stage) -> None:
+    two = [stage.assignment("not_started"), stage.assignment("in_progress")]
+    stage.network.between = ignoring("due_date")
+    answer = await confirmed(
+        stage.client, "bulk_update_assignments", action="set_due_date", assignments=two, due_date="2031-01-01"
+    )
     assert (answer["status"], answer["failed"], answer["changes"]) == ("partial", 2, {})
     assert {one["public_id"] for one in answer["items"]} == set(two)
 
 
-async def test_an_item_that_the_api_fails_to_archive_is_named(world: World) -> None:
-    good, bad = world.stage.item(), world.stage.item(number=1)
+async def test_an_item_that_the_api_fails_to_archive_is_named(stage: Stage) -> None:
+    good, bad = stage.item(), stage.item(number=1)
 
     async def between(request: httpx2.Request, carry: Carry) -> httpx2.Response:
         if request.method == "POST":
-            world.stage.change("DELETE FROM content_items WHERE public_id = ?", bad)
+            stage.change("DELETE FROM content_items WHERE public_id = ?", bad)
         return await carry(request)
 
-    world.switch.between = between
-    answer = await world.do("archive_content_items", items=[good, bad])
+    stage.network.between = between
+    answer = await confirmed(stage.client, "archive_content_items", items=[good, bad])
     assert (answer["status"], answer["succeeded"], answer["failed"]) == ("partial", 1, 1)
     assert answer["items"][0]["public_id"] == bad
     assert answer["undo"]["arguments"] == {"items": [good]}
 
 
-async def test_what_the_api_does_not_say_is_not_taken_for_empty(world: World) -> None:
+async def test_what_the_api_does_not_say_is_not_taken_for_empty(stage: Stage) -> None:
     """Access groups that an answer leaves out may be any: opening the item is confirmed, and has no undo."""
-    item = world.stage.item("id IN (SELECT content_item_id FROM item_groups)")
+    item = stage.item("id IN (SELECT content_item_id FROM item_groups)")
 
     async def between(request: httpx2.Request, carry: Carry) -> httpx2.Response:
         answer = await carry(request)
@@ -205,49 +206,49 @@ async def test_what_the_api_does_not_say_is_not_taken_for_empty(world: World) ->
         body.pop("groups", None)
         return httpx2.Response(answer.status_code, json=body)
 
-    world.switch.between = between
-    preview = await world.ask("update_content_item", content_item=item, groups=[])
+    stage.network.between = between
+    preview = await ask(stage.client, "update_content_item", content_item=item, groups=[])
     assert preview["status"] == "confirmation_required"
-    answer = await world.do("update_content_item", content_item=item, groups=[])
+    answer = await confirmed(stage.client, "update_content_item", content_item=item, groups=[])
     assert (answer["status"], answer["not_applied"], answer["undo"]) == ("partial", ["groups"], None)
 
 
-async def test_an_undo_that_its_own_tool_would_refuse_is_not_offered(world: World) -> None:
-    user = _user(world)
-    world.stage.change("UPDATE users SET role = 'external', name = '  ' WHERE public_id = ?", user["user"])
-    answer = await world.do("update_user", **user, role="user", name="Some Name")
+async def test_an_undo_that_its_own_tool_would_refuse_is_not_offered(stage: Stage) -> None:
+    user = _user(stage)
+    stage.change("UPDATE users SET role = 'external', name = '  ' WHERE public_id = ?", user["user"])
+    answer = await confirmed(stage.client, "update_user", **user, role="user", name="Some Name")
     assert answer["status"] == "done"
-    assert answer["undo"] is None
+    assert "undo" not in answer
     assert answer["undo_note"].endswith("set it back in PlusPlus.")
 
 
-async def test_an_undo_that_cannot_bring_back_hidden_characters_says_so(world: World) -> None:
-    user = _user(world)
-    world.stage.change("UPDATE users SET name = ? WHERE public_id = ?", "Jo\u200bhn\u202e Doe ", user["user"])
-    answer = await world.do("update_user", **user, name="John")
+async def test_an_undo_that_cannot_bring_back_hidden_characters_says_so(stage: Stage) -> None:
+    user = _user(stage)
+    stage.change("UPDATE users SET name = ? WHERE public_id = ?", "Jo\u200bhn\u202e Doe ", user["user"])
+    answer = await confirmed(stage.client, "update_user", **user, name="John")
     assert answer["undo"]["arguments"]["name"].strip() == "John Doe"
     assert "hidden characters" in answer["undo_note"]
 
 
 async def test_somebody_elses_assignment_is_not_taken_for_ones_own(
-    world: World, assistant: Client, switch: Switch
+    stage: Stage, assistant: Client, network: Network
 ) -> None:
     """Assigned by another between the look and the write: nothing this call did, so nothing its undo may take away."""
-    pair = _pair(world)
+    pair = _pair(stage)
 
     async def between(request: httpx2.Request, carry: Carry) -> httpx2.Response:
         if request.method == "POST":
             await carry(httpx2.Request("POST", request.url, headers=request.headers, content=request.content))
         return await carry(request)
 
-    world.switch.between = between
-    answer = await world.do("assign_content", **pair)
+    stage.network.between = between
+    answer = await confirmed(stage.client, "assign_content", **pair)
     assert (answer["status"], answer["undo"]) == ("unchanged", None)
     query = (
         "SELECT email FROM users u WHERE is_active AND NOT EXISTS (SELECT 1 FROM assignments a JOIN content_items c ON "
         "c.id = a.content_item_id WHERE a.user_id = u.id AND c.public_id = ?) LIMIT 2"
     )
-    other = {"content_item": pair["content_item"], "users": world.stage.column(query, pair["content_item"])}
-    many = await world.do("bulk_assign_content", **other)
-    assert (many["status"], many["unchanged"], many["succeeded"], many["undo"]) == ("unchanged", 2, 0, None)
-    assert data_of(await world.call("assign_content", **pair))["status"] == "unchanged"
+    other = {"content_item": pair["content_item"], "users": stage.column(query, pair["content_item"])}
+    many = await confirmed(stage.client, "bulk_assign_content", **other)
+    assert (many["status"], many["unchanged"], many["succeeded"], many.get("undo")) == ("unchanged", 2, 0, None)
+    assert data_of(await call(stage.client, "assign_content", **pair))["status"] == "unchanged"

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from mcp import Client
 from mcp.types import CallToolResult
+from stage import Network, Stage
 
 from pp_mcp.demo import Faults, Sizes, Tenant
 from tests.bench.soak import CLIENTS, FAULTS, Tally, _judge_memory
 from tests.bench.soak_worker import Database, Worker
 
-from .world import Switch, World, quiet
+from .tenant import quiet
 
 pytestmark = pytest.mark.anyio
 
@@ -25,9 +26,9 @@ ACTS = (
 
 
 @pytest.fixture
-async def world(switch: Switch, assistant: Client) -> Iterator[World]:
+async def stage(network: Network, assistant: Client) -> Iterator[Stage]:
     await quiet()
-    made = World(Tenant(sizes=SIZES), assistant, switch)
+    made = Stage(Tenant(sizes=SIZES), network=network, client=assistant)
     yield made
     made.close()
 
@@ -38,10 +39,10 @@ def test_it_meets_every_fault_and_every_way() -> None:
     assert {era for _, era in CLIENTS} == {"2026-07-28", "legacy"}
 
 
-async def test_honest_answers_are_found_right(world: World) -> None:
-    world.tenant.faults = Faults.parse(FAULTS)
+async def test_honest_answers_are_found_right(stage: Stage) -> None:
+    stage.tenant.faults = Faults.parse(FAULTS)
     tally = Tally()
-    worker = Worker(0, world.client, Database(world.tenant.connection), tally)
+    worker = Worker(0, stage.client, Database(stage.tenant.connection), tally)
     for _ in range(8):
         for act in ACTS:
             await getattr(worker, act)()
@@ -74,21 +75,21 @@ GOOD = {
 
 
 @pytest.mark.parametrize("act", ACTS)
-async def test_a_lie_is_found(act: str, world: World) -> None:
+async def test_a_lie_is_found(act: str, stage: Stage) -> None:
     if act == "_leave":
-        world.stage.change("INSERT OR IGNORE INTO group_members SELECT g.id, u.id FROM groups g, users u")
+        stage.change("INSERT OR IGNORE INTO group_members SELECT g.id, u.id FROM groups g, users u")
     tally = Tally()
-    worker: Any = Worker(1, Liar(GOOD), Database(world.tenant.connection), tally)  # type: ignore[arg-type]
+    worker: Any = Worker(1, Liar(GOOD), Database(stage.tenant.connection), tally)  # type: ignore[arg-type]
     for _ in range(6):
         await getattr(worker, act)()
     assert tally.wrong
     assert "BROKEN" in tally.table()
 
 
-async def test_an_error_that_says_nothing_is_found(world: World) -> None:
+async def test_an_error_that_says_nothing_is_found(stage: Stage) -> None:
     tally = Tally()
     liar: Any = Liar({"code": "internal_error", "message": "Sorry."}, is_error=True)
-    await Worker(1, liar, Database(world.tenant.connection), tally)._rename()
+    await Worker(1, liar, Database(stage.tenant.connection), tally)._rename()
     assert "no clean error" in tally.wrong[0]
 
 

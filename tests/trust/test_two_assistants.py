@@ -13,9 +13,9 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.types import Implementation
-from stage import Stage
+from stage import Carry, Json, Network, Stage, ask, call, confirmed, data_of
 
-from .world import Carry, Json, Switch, World, data_of, serve, tiny
+from .tenant import serve, tiny
 
 pytestmark = pytest.mark.anyio
 
@@ -135,8 +135,8 @@ ACTING: ContextVar[str] = ContextVar("ACTING", default="")
 class Hold:
     """Holds back one request of the first assistant's confirmation, while the second one acts."""
 
-    def __init__(self, world: World, number: int) -> None:
-        self._world, self._number, self._seen = world, number, 0
+    def __init__(self, stage: Stage, number: int) -> None:
+        self._stage, self._number, self._seen = stage, number, 0
         self.reached, self.go_on = anyio.Event(), anyio.Event()
         self.states: list[Json] = []
         """The tenant at each write of the first one that arrived."""
@@ -151,28 +151,28 @@ class Hold:
             if answer is not None:
                 return answer
         if request.method != "GET" and ACTING.get() == "first":
-            self.states.append(self._world.snapshot())
+            self.states.append(self._stage.snapshot())
         return await carry(request)
 
 
-async def meet(meeting: Meeting, number: int, world: World) -> tuple[str, bool]:
+async def meet(meeting: Meeting, number: int, stage: Stage) -> tuple[str, bool]:
     """The two meet at the first one's request of this number: the first one's status, and whether it got that far."""
-    tool, arguments = meeting.first(world.stage)
-    preview = await world.ask(tool, **arguments)
+    tool, arguments = meeting.first(stage)
+    preview = await ask(stage.client, tool, **arguments)
     flags = dict.fromkeys(preview.get("needs", []), True)
-    shown = world.snapshot()
-    other_tool, other_arguments = meeting.second(world.stage, arguments)
-    hold = Hold(world, number)
-    world.switch.between = hold.between
+    shown = stage.snapshot()
+    other_tool, other_arguments = meeting.second(stage, arguments)
+    hold = Hold(stage, number)
+    stage.network.between = hold.between
     answers: dict[str, Json] = {}
 
     async def first() -> None:
         ACTING.set("first")
-        answers["first"] = await world.ask(tool, **arguments, **flags, confirm_token=preview["confirm_token"])
+        answers["first"] = await ask(stage.client, tool, **arguments, **flags, confirm_token=preview["confirm_token"])
         hold.reached.set()
 
     async def second() -> None:
-        answers["second"] = data_of(await world.call(other_tool, **other_arguments))
+        answers["second"] = data_of(await call(stage.client, other_tool, **other_arguments))
         hold.go_on.set()
 
     async with anyio.create_task_group() as both:
@@ -194,12 +194,12 @@ async def meet(meeting: Meeting, number: int, world: World) -> tuple[str, bool]:
 
 
 @pytest.mark.parametrize("meeting", MEETINGS, ids=lambda meeting: meeting.name)
-async def test_a_confirmed_preview_is_applied_to_what_it_showed(meeting: Meeting, world: World) -> None:
+async def test_a_confirmed_preview_is_applied_to_what_it_showed(meeting: Meeting, stage: Stage) -> None:
     """The second assistant acts at each of the first one's requests in turn, from its first read to its write."""
     came_of_it: list[str] = []
     number = 1
     while True:
-        fresh = World(tiny(), world.client, world.switch)
+        fresh = Stage(tiny(), network=stage.network, client=stage.client)
         status, held = await meet(meeting, number, fresh)
         fresh.close()
         if not held:
@@ -210,65 +210,65 @@ async def test_a_confirmed_preview_is_applied_to_what_it_showed(meeting: Meeting
     assert came_of_it[-1] == "done"
 
 
-async def test_a_write_waits_for_another_no_longer_than_its_budget(world: World) -> None:
-    group = world.stage.group()
-    runtime = world.switch.server.runtime
+async def test_a_write_waits_for_another_no_longer_than_its_budget(stage: Stage) -> None:
+    group = stage.group()
+    runtime = stage.server.runtime
 
     async def hog(*, task_status: anyio.abc.TaskStatus[None]) -> None:
-        async with runtime.turn(1):
+        async with runtime.turns.alone(1):
             task_status.started()
             await anyio.sleep_forever()
 
     async with anyio.create_task_group() as tasks:
         await tasks.start(hog)
         began = anyio.current_time()
-        result = await world.call("update_group", group=group, name="Waited in vain")
+        result = await call(stage.client, "update_group", group=group, name="Waited in vain")
         tasks.cancel_scope.cancel()
     assert anyio.current_time() - began <= 46
     answer = data_of(result)
     assert (answer["code"], answer["retryable"]) == ("out_of_time", True)
     assert "Nothing was changed" in answer["message"]
-    assert world.writes() == []
-    assert (await world.ask("update_group", group=group, name="Not in vain"))["status"] == "done"
+    assert stage.writes() == []
+    assert (await ask(stage.client, "update_group", group=group, name="Not in vain"))["status"] == "done"
 
 
-async def test_one_connection_that_ends_leaves_the_others(switch: Switch, world: World) -> None:
-    async with Client(switch.server) as other:
-        assert (await world.ask("list_users", other))["total_count"] > 0
-    assert (await world.ask("list_users"))["total_count"] > 0
+async def test_one_connection_that_ends_leaves_the_others(network: Network, stage: Stage) -> None:
+    async with Client(stage.server) as other:
+        assert (await ask(other, "list_users"))["total_count"] > 0
+    assert (await ask(stage.client, "list_users"))["total_count"] > 0
 
 
 @pytest.fixture
-async def neighbour(switch: Switch) -> Any:
+async def neighbour(network: Network) -> Any:
     """The same client at another server process that shares the key and the tenant."""
-    async with Client(serve(switch), client_info=Implementation(name="trust", version="1")) as client:
+    async with Client(serve(network), client_info=Implementation(name="trust", version="1")) as client:
         yield client
 
 
-async def test_a_token_is_good_at_the_other_process_too(neighbour: Client, world: World) -> None:
-    group = world.stage.group()
-    given: Json = {"group": group, "members": world.stage.members(group)[:2]}
-    token = (await world.ask("remove_group_members", **given))["confirm_token"]
-    await world.do("add_group_members", neighbour, group=group, members=world.stage.strangers(group, 1))
-    refused = await world.ask("remove_group_members", neighbour, **given, confirm_token=token)
+async def test_a_token_is_good_at_the_other_process_too(neighbour: Client, stage: Stage) -> None:
+    group = stage.group()
+    given: Json = {"group": group, "members": stage.members(group)[:2]}
+    token = (await ask(stage.client, "remove_group_members", **given))["confirm_token"]
+    await confirmed(neighbour, "add_group_members", group=group, members=stage.strangers(group, 1))
+    refused = await ask(neighbour, "remove_group_members", **given, confirm_token=token)
     assert refused["status"] == "confirmation_required"
-    done = await world.ask("remove_group_members", **given, confirm_token=refused["confirm_token"])
+    done = await ask(stage.client, "remove_group_members", **given, confirm_token=refused["confirm_token"])
     assert done["status"] == "done"
 
 
-async def test_between_two_processes_a_window_remains(neighbour: Client, world: World) -> None:
+async def test_between_two_processes_a_window_remains(neighbour: Client, stage: Stage) -> None:
     """Not a promise but its limit: locks end with the process, and the API takes no condition with a write. What the other
     process changes after the last look, and before the write arrives, is not seen; the roster after it still tells."""
-    group = world.stage.group()
-    keep, new = world.stage.members(group)[:4], world.stage.strangers(group, 1)
+    group = stage.group()
+    keep, new = stage.members(group)[:4], stage.strangers(group, 1)
 
     async def between(request: httpx2.Request, carry: Carry) -> httpx2.Response:
         if request.method == "PUT":
-            await world.do("add_group_members", neighbour, group=group, members=new)
+            await confirmed(neighbour, "add_group_members", group=group, members=new)
         return await carry(request)
 
-    world.switch.between = between
-    answer = await world.do("replace_group_members", group=group, members=keep)
+    stage.network.between = between
+    answer = await confirmed(stage.client, "replace_group_members", group=group, members=keep)
     assert answer["status"] == "done"
-    assert world.stage.members(group) == keep
+    assert stage.members(group) == keep
     assert answer["changes"]["member_count"][1] == len(keep)

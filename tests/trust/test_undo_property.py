@@ -9,13 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mcp import Client
-from stage import FULL
+from stage import FULL, Json, Network, Stage, confirmed
 
 from pp_mcp.declare import Effect
 from pp_mcp.inventory import ALL_TOOLS
 
 from .moves import MOVES, Move
-from .world import Json, Switch, World, quiet, tiny
+from .tenant import quiet, tiny
 
 pytestmark = pytest.mark.anyio
 
@@ -24,34 +24,35 @@ def test_every_write_is_among_the_moves() -> None:
     assert {move.tool for move in MOVES} == {tool.name for tool in ALL_TOOLS if tool.effect is not Effect.READ}
 
 
-async def make(world: World, move: Move, seed: int) -> str:
+async def make(stage: Stage, move: Move, seed: int) -> str:
     """Makes one move and takes it back; answers what came of it."""
-    arguments = move.draw(world, Random(seed))
+    arguments = move.draw(stage, Random(seed))
     if arguments is None:
         return "nothing to draw"
-    before = world.snapshot()
-    answer = await world.do(move.tool, **arguments)
-    after = world.snapshot()
+    before = stage.snapshot()
+    answer = await confirmed(stage.client, move.tool, **arguments)
+    after = stage.snapshot()
     if answer["status"] == "unchanged":
         assert after == before
-        assert answer["undo"] is None
+        assert "undo" not in answer
         return "unchanged"
     assert answer["status"] == "done", answer
     assert after != before
     if move.leaves == "all":
-        assert answer["undo"] is None
+        assert "undo" not in answer
         assert len(answer["undo_note"]) > 20
         return "for good"
     undo = answer["undo"]
-    back = await world.do(undo["tool"], **undo["arguments"])
-    assert back["status"] == "done", back
-    left = world.snapshot()
+    for one in undo if isinstance(undo, list) else [undo]:
+        back = await confirmed(stage.client, one["tool"], **one["arguments"])
+        assert back["status"] == "done", back
+    left = stage.snapshot()
     if move.leaves == "dropped":
         forgive_dropped(before, left, answer)
     assert left == before
     # Half of the time it is done after all, so that the next move meets another state.
     if seed % 2:
-        again = await world.do(move.tool, **arguments)
+        again = await confirmed(stage.client, move.tool, **arguments)
         assert again["status"] in ("done", "unchanged")
     return "restored"
 
@@ -75,30 +76,30 @@ ONE = st.tuples(st.integers(0, len(MOVES) - 1), st.integers(0, 2**20))
 @example([(number, 3 * number) for number in range(len(MOVES))])
 @example([(number, 7 * number + 1) for number in range(len(MOVES))])
 async def test_every_undo_brings_back_any_state(
-    assistant: Client, switch: Switch, anyio_backend: Any, moves: list[tuple[int, int]]
+    assistant: Client, network: Network, anyio_backend: Any, moves: list[tuple[int, int]]
 ) -> None:
     await quiet()
-    world = World(tiny(), assistant, switch)
+    stage = Stage(tiny(), network=network, client=assistant)
     try:
         for number, seed in moves:
-            await make(world, MOVES[number], seed)
+            await make(stage, MOVES[number], seed)
     finally:
-        world.close()
+        stage.close()
 
 
 @pytest.mark.parametrize("move", [move for move in MOVES if move.leaves != "all"], ids=lambda move: move.label)
-async def test_each_kind_is_really_taken_back(move: Move, world: World) -> None:
+async def test_each_kind_is_really_taken_back(move: Move, stage: Stage) -> None:
     """So that the property above cannot pass by never meeting a change."""
-    came_of_it = [await make(world, move, seed) for seed in range(0, 20, 2)]
+    came_of_it = [await make(stage, move, seed) for seed in range(0, 20, 2)]
     assert came_of_it.count("restored") >= 3, came_of_it
 
 
-async def test_only_what_this_call_did(world: World) -> None:
+async def test_only_what_this_call_did(stage: Stage) -> None:
     """Five are added, two of whom were in: the undo removes three, and nobody who came by other ways since."""
-    group = world.stage.group()
-    there, new = world.stage.members(group), world.stage.strangers(group, 4)
-    answer = await world.do("add_group_members", group=group, members=there[:2] + new[:3])
+    group = stage.group()
+    there, new = stage.members(group), stage.strangers(group, 4)
+    answer = await confirmed(stage.client, "add_group_members", group=group, members=there[:2] + new[:3])
     assert len(answer["undo"]["arguments"]["members"]) == 3
-    await world.do("add_group_members", group=group, members=new[3:])
-    await world.do(answer["undo"]["tool"], **answer["undo"]["arguments"])
-    assert world.stage.members(group) == sorted([*there, new[3]])
+    await confirmed(stage.client, "add_group_members", group=group, members=new[3:])
+    await confirmed(stage.client, answer["undo"]["tool"], **answer["undo"]["arguments"])
+    assert stage.members(group) == sorted([*there, new[3]])
