@@ -40,9 +40,9 @@ class CompletedWithin:
 
     @property
     def words(self) -> str:
-        """` completed from 2026-01-01T00:00:00Z until 2026-03-31T23:59:59Z`."""
-        bounds = {"from": self.gte, "until": self.lte}
-        said = [f"{name} {bound.removesuffix('.999999Z')}" for name, bound in bounds.items() if bound]
+        """` completed from 2026-01-01 until 2026-03-31`; a whole day is said as one."""
+        said = [f"from {self.gte.removesuffix('T00:00:00Z')}"] if self.gte else []
+        said += [f"until {self.lte.removesuffix('T23:59:59.999999Z')}"] if self.lte else []
         return f" completed {' '.join(said)}" if said else ""
 
     def filters(self, state: object) -> dict[str, str]:
