@@ -134,7 +134,7 @@ async def test_the_brake_counts_an_hour() -> None:
     brake.take(6)
     time = 1_800
     brake.take(4)
-    with pytest.raises(Refused, match=r"11 writes within an hour; 10 are allowed .* 10 were made.*31 minutes"):
+    with pytest.raises(Refused, match=r"11 changes within an hour; 10 are allowed .* 10 were made.*31 minutes"):
         brake.take(1)
     time = 3_601
     brake.take(6)
@@ -144,7 +144,7 @@ async def test_the_brake_counts_an_hour() -> None:
 
 
 async def test_a_call_larger_than_the_limit_is_refused_at_once() -> None:
-    with pytest.raises(Refused, match="12 writes within an hour; 10 are allowed") as caught:
+    with pytest.raises(Refused, match="12 changes within an hour; 10 are allowed") as caught:
         Brake(10).take(12)
     assert "minutes" not in str(caught.value)
 
@@ -168,7 +168,7 @@ async def test_bulk_counts_each_of_its_writes(tenant: Tenant, stage: Stage) -> N
         preview = await ask(client, "bulk_update_assignments", action="exempt", assignments=ids)
         token = preview["confirm_token"]
         error = await refused(client, "bulk_update_assignments", action="exempt", assignments=ids, confirm_token=token)
-        assert "4 writes" in error["message"]
+        assert "4 changes" in error["message"]
         assert stage.writes() == []
         done = await confirmed(client, "bulk_update_assignments", action="exempt", assignments=ids[:3])
         assert done["succeeded"] == 3
