@@ -7,9 +7,9 @@ block carry the same object (some clients show a model only the one, some only t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Generic, Literal, TypeVar, cast, get_args
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pp_mcp.text import looks_like_instructions, quoted
 
@@ -64,7 +64,7 @@ class ListAnswer(Answer, Generic[RowT]):
     """Absent where not all rows could be read."""
     page: int
     page_size: int
-    next_page: int | None
+    next_page: int | None = None
     items: list[RowT]
     csv: str | None = None
     """URI of all rows of all pages as CSV, where this is not the only page; it leads to the first part."""
@@ -88,10 +88,11 @@ class WriteAnswer(Answer):
     target: Named | None = None
     changes: dict[str, list[Any]] | None = None
     not_applied: list[str] | None = None
-    undo: ToolCall | list[ToolCall] | None = None
+    undo: Annotated[ToolCall | list[ToolCall] | None, WithJsonSchema({})] = None
+    """The call, or the calls in this order, that reverse it."""
     undo_note: str | None = None
     effects: list[str] | None = None
-    affected: list[Json] | None = None
+    affected: Annotated[list[Json] | None, WithJsonSchema({"type": "array"})] = None
     """Up to 25 of what would change: public_id, name, from, to."""
     affected_total: int | None = None
     irreversible: bool | None = None
@@ -125,7 +126,7 @@ class ManyAnswer(WriteAnswer):
     failed: int | None = None
     unknown: int | None = None
     not_sent: int | None = None
-    continue_: ToolCall | None = Field(default=None, alias="continue")
+    continue_: Annotated[ToolCall | None, WithJsonSchema({})] = Field(default=None, alias="continue")
     """The call, with its token, that does what was not sent."""
     items: list[Outcome] | None = None
 

@@ -14,7 +14,8 @@ from datetime import date
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import anyio
 from mcp.types import ToolAnnotations
@@ -32,38 +33,16 @@ Schema = dict[str, Any]
 MOST_ENTRIES = 1_000
 """Entries of a list for which nothing less is declared."""
 
-_SAYS_NULL = {"next_page", "undo"}
-"""Fields of an answer whose null tells something: the last page, a write that cannot be undone."""
+_PLAIN = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 
-_ROWS = {"item", "items", "rows"}
-"""Fields that hold what the API sent, nulls and all."""
+_FOR_READERS = {"resolved", "left_out", "undo_note"}
+"""Fields of an answer that no program needs: the schema spares their words, as further fields are allowed anyway."""
 
 
 class _LeanInput(GenerateJsonSchema):
-    """No titles, no lengths of texts (an error names one that is exceeded), no "or null" where leaving the argument out
-    means the same."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
-
-    def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
-        return _without(super().model_schema(schema), "title", "description")
-
-    def str_schema(self, schema: core_schema.StringSchema) -> Schema:
-        return _without(super().str_schema(schema), "minLength", "maxLength")
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
-        inner: Any = schema["schema"]
-        if inner["type"] != "nullable" or schema.get("default") is not None:
-            return super().default_schema(schema)
-        return self.generate_inner(inner["schema"])
-
-    def list_schema(self, schema: core_schema.ListSchema) -> Schema:
-        return {**super().list_schema(schema), "maxItems": schema.get("max_length", MOST_ENTRIES)}
-
-
-class _LeanOutput(_LeanInput):
-    """Types only: no defaults, no `$defs`, `[X, "null"]` for what may be null."""
+    """What every client's converter takes: nothing that may be null (it means the same as leaving the argument out), no
+    references, no titles, no word about further arguments, which the server refuses itself, and no lengths of texts (an
+    error names one that is exceeded)."""
 
     def generate_inner(self, schema: Any) -> Schema:
         # Without its `ref` a model is written out where it stands.
@@ -76,56 +55,57 @@ class _LeanOutput(_LeanInput):
     def definition_ref_schema(self, schema: core_schema.DefinitionReferenceSchema) -> Schema:
         return self.generate_inner(self._shared[schema["schema_ref"]])
 
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> Schema:
-        return _or_null(self.generate_inner(schema["schema"]))
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
-        return self.generate_inner(schema["schema"])
-
-    def list_schema(self, schema: core_schema.ListSchema) -> Schema:
-        return _without(super().list_schema(schema), "maxItems")
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
     def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
-        return _without(super().model_schema(schema), "additionalProperties")
+        return _without(super().model_schema(schema), "title", "description", "additionalProperties")
 
-    def dict_schema(self, schema: core_schema.DictSchema) -> Schema:
-        made = super().dict_schema(schema)
-        return _without(made, "additionalProperties") if made["additionalProperties"] is True else made
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> Schema:
+        return _without(super().typed_dict_schema(schema), "title", "description", "additionalProperties")
+
+    def str_schema(self, schema: core_schema.StringSchema) -> Schema:
+        return _without(super().str_schema(schema), "minLength", "maxLength")
+
+    def list_schema(self, schema: core_schema.ListSchema) -> Schema:
+        return {**super().list_schema(schema), "maxItems": schema.get("max_length", MOST_ENTRIES)}
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> Schema:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> Schema:
+        made = super().default_schema(schema)
+        return made if made.get("default") is not None else _without(made, "default")
 
 
 def _without(node: Any, *keys: str) -> Any:
     return {key: value for key, value in node.items() if key not in keys}
 
 
-def _or_null(node: Schema) -> Schema:
-    """`type: [X, null]` where the type is a plain one: it says the same as `anyOf` in half the characters."""
-    if isinstance(node.get("type"), str) and "enum" not in node:
-        return {**node, "type": [node["type"], "null"]}
-    return {"anyOf": [node, {"type": "null"}]}
-
-
 def lean_input(model: type[BaseModel]) -> Schema:
-    """The arguments' schema: unknown arguments forbidden, null only where it means something of its own."""
+    """The arguments' schema."""
     return model.model_json_schema(schema_generator=_LeanInput)
 
 
 def lean_output(model: type[BaseModel]) -> Schema:
-    """The answer's schema."""
-    schema = model.model_json_schema(mode="serialization", schema_generator=_LeanOutput)
-    for name, prop in schema["properties"].items():
-        if name not in _SAYS_NULL | _ROWS:
-            schema["properties"][name] = _never_null(prop)
-    return schema
+    """The answer's schema: the fields at its top with plain types, of which none is ever null."""
+    fields = {info.alias or name: info for name, info in model.model_fields.items() if name not in _FOR_READERS}
+    return {
+        "type": "object",
+        "properties": {name: _plain(info.annotation) for name, info in fields.items()},
+        "required": [name for name, info in fields.items() if info.is_required()],
+    }
 
 
-def _never_null(node: Any) -> Any:
-    """The schema of what is absent, not null, where there is none of it."""
-    if isinstance(node, list):
-        return [_never_null(one) for one in cast("list[Any]", node)]
-    if not isinstance(node, dict):
-        return node
-    found = {key: _never_null(value) for key, value in cast(Schema, node).items()}
-    return {**found, "type": found["type"][0]} if isinstance(found.get("type"), list) else found
+def _plain(hint: Any) -> Schema:
+    """The bare type of a field; none where it can be of several."""
+    if get_origin(hint) in (Union, UnionType):
+        kinds = [_plain(arm) for arm in get_args(hint) if arm is not type(None)]
+        return kinds[0] if len(kinds) == 1 else {}
+    if get_origin(hint) is Literal:
+        hint = str
+    kind: Any = get_origin(hint) or hint
+    return {"type": "object" if issubclass(kind, BaseModel) else _PLAIN[kind]}
 
 
 class Effect(Enum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pp_mcp.bulk import assign as bulk_assign
+from pp_mcp.bulk import people as bulk_people
 from pp_mcp.bulk import update as bulk_update
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.operations import (
@@ -25,7 +26,7 @@ ALL_TOOLS: tuple[Operation, ...] = (
     users.list_users,
     users.get_user,
     users.create_user,
-    users.update_user,
+    bulk_people.update_user,
     groups.list_groups,
     groups.get_group,
     groups.create_group,

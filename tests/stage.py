@@ -297,6 +297,8 @@ class Stage:
     told: list[tuple[float, float | None, str]] = field(default_factory=list[tuple[float, float | None, str]])
     """The progress of calls past MCP, as a client would be told."""
     calls: list[Call] = field(default_factory=list[Call])
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The last call's arguments, references resolved to things."""
     client: Any = None
     """The MCP client that a module's tests share, and its server: in tests/trust."""
     server: Any = None
@@ -338,6 +340,7 @@ class Stage:
         operation = BY_NAME[tool]
         call = self.call(budget=budget, today=today)
         values, _ = await prepare(operation, given, call.api)
+        self.values = values
         return await operation.function(call, **values)
 
     # --- past the API ---------------------------------------------------------------------------------------------

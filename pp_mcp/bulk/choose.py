@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from pp_mcp.api.walk import PAGE_SIZE, for_each, walk
 from pp_mcp.bulk.run import MOST, NAMED, too_many
 from pp_mcp.declare import Call
 from pp_mcp.errors import InvalidArgument, NotFound, OutOfTime
 from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING, label_of
 from pp_mcp.operations.transitions import Action
-from pp_mcp.reports.reading import FEW, Selection, count_of, read_assignments
+from pp_mcp.reports.reading import FEW, Selection, fewer_by_pages, one_by_one, read_all, read_assignments
 from pp_mcp.text import listed, word
 
 Dates = Callable[[str], str | None]
@@ -134,28 +133,20 @@ async def read_listed(call: Call, ids: list[str]) -> list[Assignment]:
         if one.public_id in wanted:
             found[one.public_id] = one
 
-    async def look(public_id: str) -> bool:
-        try:
+    async def look(public_id: str) -> None:
+        with contextlib.suppress(NotFound):
             found[public_id] = await call.api.one("get_assignment", Assignment, public_id)
-        except NotFound:
-            wanted.discard(public_id)
-        await call.rows_read(len(found), len(ids))
-        return True
 
-    try:
-        if len(ids) > FEW and math.ceil(await count_of(call, Selection()) / PAGE_SIZE) < len(ids):
-            await walk(
-                call.api, "list_assignments", Assignment, take, found.clear, progress=call.rows_read, tolerant=True
-            )
-        # What the pages did not show may have moved between them, or was read too late: ask for it by its id.
-        await for_each([one for one in ids if one not in found], look)
-    except OutOfTime:
-        most = max(len(found) // 2, 1)
+    if len(ids) > FEW and await fewer_by_pages(call, "list_assignments", Assignment, {}, singly=len(ids)):
+        await read_all(call, "list_assignments", Assignment, take, found.clear, {}, tolerant=True)
+    # What the pages did not show may have moved between them: it is asked for by its id.
+    reason = await one_by_one(call, [one for one in ids if one not in found], look, "assignment", "assignments")
+    if reason is not None:
         raise OutOfTime(
-            f"Only {len(found):,} of {len(ids):,} assignments could be read in the time for one call. Nothing was "
-            f"changed. Split the list: at most {most:,} in one call.",
+            f"Only {len(found):,} of {len(ids):,} assignments could be read in the time for one call ({reason}). "
+            f"Nothing was changed. Split the list: at most {max(len(found) // 2, 1):,} in one call.",
             seconds=0,
-        ) from None
+        )
     if unknown := [one for one in ids if one not in found]:
         raise InvalidArgument(
             f"No assignments have these ids: {listed(sorted(unknown))}. Nothing was changed.",

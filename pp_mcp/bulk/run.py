@@ -70,6 +70,10 @@ class ChangedMeanwhile(PlusPlusError):
     """The item is no longer as the preview showed it, so it was left alone."""
 
 
+class NotTaken(PlusPlusError):
+    """The API accepted a change and answers as if there had been none."""
+
+
 @dataclass
 class Run(Generic[ItemT]):
     """How far a run came."""
@@ -154,6 +158,8 @@ class _Run(Run[ItemT]):
 
     async def one(self, item: ItemT) -> bool:
         """Brings one item to its end; false where no other is to be begun."""
+        # A cancellation, or the watch, gets its turn even where nothing in between waits.
+        await anyio.lowlevel.checkpoint()
         if self._call.api.remaining < RESERVE:
             self.stop(OUT_OF_TIME)
         try:

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pp_mcp.answers import Json, Named, ToolCall
 from pp_mcp.bulk.choose import Choice, Dates, read_listed, read_selected
-from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, ChangedMeanwhile, Undo, carry_out, cost, told
+from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, ChangedMeanwhile, NotTaken, Undo, carry_out, cost, told
 from pp_mcp.declare import Call, Effect, Reference, operation
-from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError
+from pp_mcp.errors import Conflict, InvalidArgument
 from pp_mcp.models import Assignment
 from pp_mcp.operations import params
 from pp_mcp.operations.assignments import OUTSTANDING, label_of
@@ -29,21 +28,25 @@ AssignmentsArg = Annotated[
 ]
 
 
-def _no_default(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
-
-
 class OwnDate(BaseModel):
-    """One assignment and its own due date; none empties it."""
+    """One assignment and its own due date; without one, its due date is removed."""
 
     model_config = ConfigDict(extra="forbid")
 
     assignment: str
-    due_date: params.DayArg | SkipJsonSchema[None] = Field(default=None, json_schema_extra=_no_default)
+    due_date: params.DayArg | None = None
 
+
+_OWN_DATE: dict[str, Any] = {
+    "type": "object",
+    "properties": {"assignment": {"type": "string"}, "due_date": {"type": "string", "format": "date"}},
+    "required": ["assignment"],
+}
+"""Its schema, spelled out: a client's converter may know neither references nor null."""
 
 DueDatesArg = Annotated[
-    list[OwnDate], Field(description="Instead: each its own date; without one it is removed.", max_length=MOST)
+    list[Annotated[OwnDate, WithJsonSchema(_OWN_DATE)]],
+    Field(description="Instead: each its own; no date removes it.", max_length=MOST),
 ]
 
 
@@ -58,7 +61,7 @@ async def bulk_update_assignments(
     content_item: params.SomeItemsArg | None = None,
     state: params.StateArg | None = None,
     is_overdue: params.OverdueArg | None = None,
-    due_date: Annotated[params.DayArg, Field(description="For set_due_date, YYYY-MM-DD.")] | None = None,
+    due_date: Annotated[params.DayArg, Field(description="For set_due_date.")] | None = None,
     due_dates: DueDatesArg | None = None,
     clear: Annotated[
         list[Literal["due_date"]], Field(description="For set_due_date: removes it.", min_length=1, max_length=1)
@@ -285,10 +288,6 @@ def _shown_by(selection: Selection) -> Json:
         if things and len(things) == 1
     }
     return {**one, **{name: value for name, value in selection.filters.items() if value is not None}}
-
-
-class NotTaken(PlusPlusError):
-    """The API accepted a change and answers as if there had been none."""
 
 
 async def _write(call: Call, tool: str, one: Assignment, body: Json, choice: Choice) -> bool:

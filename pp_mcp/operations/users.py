@@ -146,28 +146,8 @@ ClearArg = Annotated[
 ]
 
 
-@operation(toolset="users", title="Change a person or account", effect=Effect.CHANGE, may_confirm=True)
-async def update_user(
-    call: Call,
-    user: params.UserArg,
-    name: Annotated[params.NameArg, Field(description="New full name.")] | None = None,
-    role: params.RoleArg | None = None,
-    employee_id: EmployeeIdArg | None = None,
-    manager: params.ManagerArg | None = None,
-    is_active: Annotated[bool, Field(description="false deactivates a leaver.")] | None = None,
-    clear: ClearArg | None = None,
-) -> Plan:
-    """Change a person's name, role (make them organizer or admin), employee (staff) number or manager (whom they report
-    to), or switch a leaver's account off (deactivate) or on again. Only given fields change; previews a new role or
-    deactivation. Not the e-mail. An HR sync may undo it. Needs an admin's token."""
-    asked = params.asked_for(
-        clear,
-        name=name,
-        role=role,
-        employee_id=employee_id,
-        manager=manager.public_id if manager else None,
-        is_active=is_active,
-    )
+async def person_plan(call: Call, user: User, asked: dict[str, Any], manager: User | None) -> Plan:
+    """The plan of a change of one person. `asked` are fields as requests write them, `manager` the one named there."""
     access = await rights_and_access(call, [user], asked)
     return update_plan(
         call.api,
@@ -203,11 +183,14 @@ async def rights_and_access(call: Call, users: list[User], asked: dict[str, Any]
 
     async def look(user: User) -> bool:
         reports = await call.api.page("list_users", User, manager=user.public_id, page_size=5)
+        outstanding = await count_outstanding(call, user=user.public_id)
+        enrolled = await count(call, "list_enrollments", Enrollment, user=user.public_id, status="enrolled")
+        waitlisted = await count(call, "list_enrollments", Enrollment, user=user.public_id, status="waitlisted")
         left.reports += reports.total_count
         left.names += [person(one.name, one.email) for one in reports.items]
-        left.outstanding += await count_outstanding(call, user=user.public_id)
-        left.enrolled += await count(call, "list_enrollments", Enrollment, user=user.public_id, status="enrolled")
-        left.waitlisted += await count(call, "list_enrollments", Enrollment, user=user.public_id, status="waitlisted")
+        left.outstanding += outstanding
+        left.enrolled += enrolled
+        left.waitlisted += waitlisted
         return True
 
     await for_each(leavers, look)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -88,7 +89,8 @@ async def report_assignments(
     knows = joined.knows_who_is_active
     figures = Figures(read.coverage.complete, selection.allows_rates, knows)
     # A rate within one state says nothing: it is all or nothing.
-    of_rows = Figures(read.coverage.complete, selection.allows_rates and "state" not in joined.dimensions, knows)
+    of_rest = replace(figures, rates=figures.rates and "state" not in joined.dimensions)
+    of_rows = replace(of_rest, by_person="user" in joined.dimensions)
 
     def row(bucket: Bucket, whole: bool) -> dict[str, Any]:
         return {**joined.labels(bucket.key, whole=whole), **of_rows.of(bucket.counts, whole=whole)}
@@ -98,7 +100,7 @@ async def report_assignments(
     return Found(
         counting=joined.counting,
         row=row,
-        figures=of_rows.of,
+        figures=of_rest.of,
         header=[*joined.header(), *of_rows.of(totals, whole=True)],
         coverage=read.coverage,
         how=read.how,

@@ -34,6 +34,14 @@ class Bucket(NamedTuple):
     counts: Counter[str]
 
 
+class Label(NamedTuple):
+    """What names a person or thing."""
+
+    public_id: str
+    name: str
+    email: str | None = None
+
+
 class Counting:
     """Rows counted by up to three dimensions, and the people among them.
 
@@ -44,14 +52,13 @@ class Counting:
 
     def __init__(self, dimensions: Mapping[str, str | None], ranked: tuple[str, str]) -> None:
         self.dimensions = dict(dimensions)
-        self.names: dict[str, tuple[str, str | None]] = {}
-        """Name and e-mail of each person and thing, by id."""
+        self.names: dict[str, Label] = {}
+        """Each person and thing, by id."""
         self._columns = {name: at for at, name in enumerate(ranked)}
         self._numbered: dict[str, int] = {}
         self._values: list[str] = []
-        self._ones: dict[tuple[Counted, bool], int] = {}
+        self._ones: dict[int, int] = {}
         self._packed: dict[int, int] = {}
-        self._people: set[int] = set()
         self._pairs: set[int] = set()
         self._total = 0
 
@@ -60,8 +67,8 @@ class Counting:
 
     def restart(self) -> None:
         """Forgets what was counted."""
-        for kept in (self._packed, self._people, self._pairs):
-            kept.clear()
+        self._packed.clear()
+        self._pairs.clear()
         self._total = 0
 
     def add(self, values: Iterable[str], counted: Counted, person: str | None = None) -> None:
@@ -71,13 +78,11 @@ class Counting:
             key = key << _KEY_BITS | self._number(value)
         before = self._packed.get(key)
         is_new = person is not None and self._is_new(key, before, person)
-        one = self._ones.get((counted, is_new))
-        if one is None:
-            columns = (*counted, (PEOPLE, 1)) if is_new else counted
-            one = sum(amount << _BITS * self._place(name) for name, amount in columns)
-            self._ones[counted, is_new] = one
+        one = sum(amount << _BITS * self._place(name) for name, amount in counted)
+        if is_new:
+            one += 1 << _BITS * self._place(PEOPLE)
         # A bucket of one row, as most are where there are many, shares its number with all others like it.
-        self._packed[key] = one if before is None else before + one
+        self._packed[key] = self._ones.setdefault(one, one) if before is None else before + one
         self._total += one
 
     def _number(self, value: str) -> int:
@@ -89,21 +94,17 @@ class Counting:
 
     def _is_new(self, key: int, before: int | None, person: str) -> bool:
         """Whether the bucket has no row of the person yet."""
-        number = self._number(person)
-        self._people.add(number)
         if "user" in self.dimensions:
             return before is None
-        pair = key << _KEY_BITS | number
+        pair = key << _KEY_BITS | self._number(person)
         if pair in self._pairs:
             return False
         self._pairs.add(pair)
         return True
 
-    def named(self, public_id: str, name: str, email: str | None = None) -> str:
-        """The id, whose name and e-mail are kept."""
-        if public_id not in self.names:
-            self.names[public_id] = (name, email)
-        return public_id
+    def named(self, thing: Label) -> str:
+        """The id of a person or thing, whose name and e-mail are kept."""
+        return self.names.setdefault(thing.public_id, thing).public_id
 
     def _place(self, column: str) -> int:
         return self._columns.setdefault(column, len(self._columns))
@@ -111,23 +112,21 @@ class Counting:
     @property
     def totals(self) -> Counter[str]:
         """The counts of all rows."""
-        counts = self._unpacked(self._total)
-        counts[PEOPLE] = len(self._people)
-        return counts
+        return self.rest(())
 
     def rest(self, shown: Sequence[Bucket]) -> Counter[str]:
         """The counts of all buckets but these."""
-        counts = self.totals
+        counts = self._unpacked(self._total)
         for bucket in shown:
             counts.subtract(bucket.counts)
-        keys = {self._packed_key(bucket.key) for bucket in shown}
-        if "user" in self.dimensions:
-            at = list(self.dimensions).index("user")
-            people = {self._key(key)[at] for key in self._packed if key not in keys}
-        else:
-            people = {pair & _KEY_MASK for pair in self._pairs if pair >> _KEY_BITS not in keys}
-        counts[PEOPLE] = len(people)
+        counts[PEOPLE] = len(self._people_but_in({self._packed_key(bucket.key) for bucket in shown}))
         return counts
+
+    def _people_but_in(self, keys: set[int]) -> set[int]:
+        if "user" not in self.dimensions:
+            return {pair & _KEY_MASK for pair in self._pairs if pair >> _KEY_BITS not in keys}
+        place = _KEY_BITS * list(reversed(self.dimensions)).index("user")
+        return {key >> place & _KEY_MASK for key in self._packed if key not in keys}
 
     def _packed_key(self, key: Key) -> int:
         packed = 0
@@ -164,13 +163,13 @@ class Counting:
             if beside is None:
                 row[dimension] = value or "none"
                 continue
-            name, email = self.names.get(value, (value or "none", None))
-            row[dimension] = name or email or value
+            label = self.names.get(value, Label(value, value or "none"))
+            row[dimension] = label.name or label.email or value
             if beside.endswith("_id"):
                 row[beside] = value
                 continue
-            row[beside] = email
-            if email is None and value in self.names:
+            row[beside] = label.email
+            if label.email is None and value in self.names:
                 row[f"{dimension}_id"] = value
         return row
 
@@ -225,23 +224,24 @@ def average_progress(counts: Counter[str]) -> float | None:
 @dataclass(frozen=True)
 class Figures:
     """Which figures an answer about assignments gives: rates only where they mean something, and all of them only where
-    all rows were read; `inactive` only where it is known who is."""
+    all rows were read; `inactive` only where it is known who is; not how many people one person is."""
 
     complete: bool
     rates: bool
     inactive: bool = False
+    by_person: bool = False
 
     def of(self, counts: Counter[str], *, whole: bool = False) -> dict[str, Any]:
         """Counts as an answer names them. `whole`: the rarer ones too where there are none."""
         shown: dict[str, Any] = {
             "total": counts["total"],
-            **({"people": counts[PEOPLE]} if PEOPLE in counts else {}),
+            **({PEOPLE: counts[PEOPLE]} if PEOPLE in counts and (whole or not self.by_person) else {}),
             "completed": counts["completed"],
             "outstanding": outstanding(counts),
             "overdue": counts["overdue"],
         }
         shown |= {name: counts[name] for name in ("dropped", "exempted", "other") if whole or counts[name]}
-        if self.inactive:
+        if self.inactive and (whole or not self.by_person):
             shown["inactive"] = counts["inactive"]
         if self.complete and (whole or outstanding(counts)):
             shown["average_progress"] = average_progress(counts)

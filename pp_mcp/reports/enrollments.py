@@ -13,7 +13,7 @@ from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Enrollment
 from pp_mcp.operations.params import EventArg, FromArg, UntilArg, UserArg
 from pp_mcp.reports.answers import Found, ReportAnswer, TopArg, caution, percent
-from pp_mcp.reports.counting import PEOPLE, Bucket, Counting
+from pp_mcp.reports.counting import PEOPLE, Bucket, Counting, Label
 from pp_mcp.reports.reading import read_all
 from pp_mcp.text import listed, person, plural, word
 
@@ -70,7 +70,10 @@ async def report_enrollments(
         labels = counting.labels(bucket.key)
         zeros = dict.fromkeys(_STATUSES, 0) if whole else {}
         # Twice: the row's own fields come first, and no status of a tenant's own making covers them.
-        return {**labels, **zeros, **_figures(bucket.counts, rates=rates), **labels}
+        shown = {**labels, **zeros, **_figures(bucket.counts, rates=rates), **labels}
+        if "user" in dimensions and not whole:
+            del shown[PEOPLE]
+        return shown
 
     found = Found(
         counting=counting,
@@ -113,8 +116,8 @@ class _Attendance:
         status = enrollment.status or "unknown"
         user, event = enrollment.user, enrollment.event
         values = {
-            "user": self.counting.named(user.public_id, user.label, user.email),
-            "event": self.counting.named(event.public_id, event.label),
+            "user": self.counting.named(Label(user.public_id, user.label, user.email)),
+            "event": self.counting.named(Label(event.public_id, event.label)),
             "status": status,
             "attendance_method": enrollment.attendance_method or "none",
         }
@@ -132,9 +135,9 @@ class _Attendance:
     def absent(self) -> str:
         """Who did not come, the most absent first."""
         names = self.counting.names
-        worst = sorted(self.missed, key=lambda one: (-self.missed[one], *map(str, names[one])))
+        worst = sorted(self.missed, key=lambda one: (-self.missed[one], names[one].name, str(names[one].email)))
         times = {one: f" {count:,} times" if count > 1 else "" for one, count in self.missed.items()}
-        return listed([person(*names[one]) + times[one] for one in worst])
+        return listed([person(names[one].name, names[one].email) + times[one] for one in worst])
 
 
 def _figures(counts: Counter[str], *, rates: bool) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 from pp_mcp.declare import Call
+from pp_mcp.errors import PlusPlusError
 from pp_mcp.models import Assignment, PersonRef, User
-from pp_mcp.reports.counting import Counting, Key, counted
+from pp_mcp.reports.counting import Counting, Key, Label, counted
 from pp_mcp.reports.reading import (
     NOT_KNOWN,
     UNKNOWN,
@@ -92,13 +94,13 @@ class Joined:
         than pages of people, the people of those assignments after them. Where nobody needs them, that is done only
         if it takes few requests."""
         call, selection = self._call, self.selection
-        pages = await pages_of(call, "list_users", User, {})
         count = await count_of(call, selection)
+        pages = await self._pages(needed)
+        few: list[Assignment] = []
         if not needed and min(pages, count) > ASIDE:
             return await read_assignments(call, selection, self._take, self._restart)
-        few: list[Assignment] = []
         if pages < count:
-            self.people = await read_people(call, {}, tolerant=True)
+            self.people = await self._everyone(needed)
             read = await read_assignments(call, selection, self._take, self._restart)
             how = f"profiles of {plural(len(self.people), 'person', 'people')}"
         else:
@@ -115,6 +117,23 @@ class Joined:
                 coverage, complete=False, reason=coverage.reason or "not all managers could be looked up"
             )
         return Read(coverage, f"{read.how}, {how}")
+
+    async def _pages(self, needed: bool) -> float:
+        """How many requests everybody's profiles take; without end where they cannot be had and are not needed."""
+        try:
+            return await pages_of(self._call, "list_users", User, {})
+        except PlusPlusError:
+            if needed:
+                raise
+            return math.inf
+
+    async def _everyone(self, needed: bool) -> People:
+        try:
+            return await read_people(self._call, {}, tolerant=True)
+        except PlusPlusError:
+            if needed:
+                raise
+            return People()
 
     async def look_up_managers(self, top: int) -> None:
         """Reads the managers of the people in the first rows, where they are not known."""
@@ -144,14 +163,16 @@ class Joined:
         user, item = assignment.user, assignment.content_item
         match dimension:
             case "user":
-                return self.counting.named(user.public_id, user.name, user.email)
+                # Where there is a profile, its label is kept already.
+                known = self.people.profiles.get(user.public_id)
+                return self.counting.named(known.label if known else Label(user.public_id, user.name, user.email))
             case "manager":
                 manager = self.people.manager_of(user.public_id)
                 if manager is None or isinstance(manager, str):
                     return manager or ""
-                return self.counting.named(manager.public_id, manager.name, manager.email)
+                return self.counting.named(Label(manager.public_id, manager.name, manager.email))
             case "content_item":
-                return self.counting.named(item.public_id, item.name)
+                return self.counting.named(Label(item.public_id, item.name))
             case "content_type":
                 return item.content_type
             case "state":

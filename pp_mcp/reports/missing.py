@@ -39,8 +39,7 @@ async def who_is_missing(call: Call, selection: Selection, top: int) -> ReportAn
     for person, profile in people.profiles.items():
         lacks = len(items) - had.get(person, 0).bit_count()
         if lacks:
-            counting.named(person, profile.name, profile.email)
-            counting.add([person], (("missing", lacks),), person)
+            counting.add([counting.named(profile.label)], (("missing", lacks),), person)
 
     def row(bucket: Bucket, whole: bool) -> dict[str, Any]:
         (person,) = bucket.key

@@ -27,6 +27,7 @@ from pp_mcp.declare import Call
 from pp_mcp.errors import NotFound, PlusPlusError
 from pp_mcp.models import Assignment, ContentItem, Group, Page, PersonRef, User
 from pp_mcp.operations.assignments import CompletedWithin
+from pp_mcp.reports.counting import Label
 from pp_mcp.text import listed, plural, quoted, word
 
 T = TypeVar("T")
@@ -47,8 +48,7 @@ FEW = 3
 class Profile(NamedTuple):
     """What a report needs to know of a person."""
 
-    name: str
-    email: str | None
+    label: Label
     manager: PersonRef | None
     is_active: bool
 
@@ -83,7 +83,9 @@ class People:
         if manager is not None:
             # One object for all who have the same manager.
             manager = self._managers.setdefault(manager.public_id, manager)
-        self.profiles[user.public_id] = Profile(user.label, user.email, manager, user.is_active is not False)
+        self.profiles[user.public_id] = Profile(
+            Label(user.public_id, user.label, user.email), manager, user.is_active is not False
+        )
 
     def manager_of(self, public_id: str) -> PersonRef | str | None:
         """A person's manager; None where there is none, a word of `NOT_KNOWN` where that is not known."""

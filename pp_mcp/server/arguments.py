@@ -87,7 +87,7 @@ async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple
             for thing in things
             if wanted[0].kind not in ONLY_BY_ID and thing.public_id not in ids
         ]
-        if named and (operation.effect is Effect.READ or not is_list):
+        if named and (operation.effect is Effect.READ or len(things) == 1):
             resolved[name] = named[0] if len(things) == 1 else named
     return values, resolved
 

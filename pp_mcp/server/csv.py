@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from pydantic import BaseModel
 
 from pp_mcp.answers import Answer, ListAnswer
-from pp_mcp.api.walk import walk_pages
+from pp_mcp.api.walk import PAGE_SIZE, walk_pages
 from pp_mcp.declare import Call, Operation
 from pp_mcp.errors import InvalidArgument, PlusPlusError
 from pp_mcp.models import Page
@@ -43,9 +43,9 @@ PART = "part"
 MOST_CHARACTERS = 60_000
 """Of one part."""
 
-ROWS, LONG_ROWS, REPORT_ROWS = 100, 50, 150
-"""Rows of one part: of a list (a page of the API), of one whose rows have a description, and of a report. That many
-are shorter than a part may be, unless the tenant's texts are very long; they are cut then, but not in `part=all`."""
+MOST_ROWS = 200
+"""Of one part. Rows of many columns or with a description are fewer: so many are shorter than a part may be, unless the
+tenant's texts are very long. Then they are cut, but not in `part=all`."""
 
 
 class IncompleteTable(PlusPlusError):
@@ -55,8 +55,9 @@ class IncompleteTable(PlusPlusError):
 def rows_of_a_part(tool: Operation) -> int:
     """How many rows of the tool's CSV make one part."""
     if tool.record is None:
-        return REPORT_ROWS
-    return LONG_ROWS if "description" in tool.record.model_fields else ROWS
+        return MOST_ROWS
+    columns = list(columns_of(tool.record))
+    return MOST_ROWS // 4 if "description" in columns else MOST_ROWS // 2 if len(columns) > 10 else MOST_ROWS
 
 
 def parts(tool: Operation, rows: int) -> int:
@@ -158,20 +159,30 @@ async def csv_text(tool: Operation, call: Call, values: Values, part: int | None
     if tool.record is None:
         answer: ReportAnswer = await tool.function(call, **{**values, "top": EVERY})
         _check_whole(answer.coverage)
-        found, size = answer.found, rows_of_a_part(tool)
+        found = answer.found
         if part is None:
-            rows = found.every_row()
+            wanted = found.every_row()
         else:
             _check_part(tool, part, len(found.counting))
-            rows = islice(found.every_row(), (part - 1) * size, part * size)
-        return await _sheet_of(found.header, rows, short=part is not None)
+            wanted = islice(found.every_row(), (part - 1) * MOST_ROWS, part * MOST_ROWS)
+        return await _sheet_of(found.header, wanted, short=part is not None)
     if part is None:
         return await _every_page(tool, call, values)
-    listed: ListAnswer[Any] = await tool.function(call, **_page(values, part, rows_of_a_part(tool)))
-    if listed.total_count is None:
-        raise IncompleteTable(listed.summary)
-    _check_part(tool, part, listed.total_count)
-    return await _sheet_of(columns_of(tool.record), map(_flat, listed.items), short=True)
+    size = rows_of_a_part(tool)
+    pages = math.ceil(size / PAGE_SIZE)
+    rows: list[dict[str, Any]] = []
+    for number in range((part - 1) * pages + 1, part * pages + 1):
+        page: ListAnswer[Any] = await tool.function(call, **_page(values, number, size // pages))
+        if page.total_count is None:
+            raise IncompleteTable(page.summary)
+        _check_part(tool, part, page.total_count)
+        rows += map(_flat, page.items)
+        expected = min(number * page.page_size, page.total_count) - (part - 1) * size
+        if len(rows) != expected:
+            raise _incomplete(len(rows), expected, "a page has another number of rows than PlusPlus counts")
+        if page.next_page is None:
+            break
+    return await _sheet_of(columns_of(tool.record), rows, short=True)
 
 
 def _page(values: Values, number: int, size: int) -> Values:
@@ -184,10 +195,14 @@ def _flat(row: BaseModel) -> dict[str, Any]:
 
 def _check_whole(coverage: Any) -> None:
     if not coverage.complete:
-        raise IncompleteTable(
-            f"Only {coverage.rows_read:,} of {coverage.rows_total:,} rows could be read: {coverage.reason}. A part "
-            "would be taken for the whole, so there is no table; narrow the query or try again."
-        )
+        raise _incomplete(coverage.rows_read, coverage.rows_total, coverage.reason)
+
+
+def _incomplete(read: int, total: int, reason: str) -> IncompleteTable:
+    return IncompleteTable(
+        f"Only {read:,} of {total:,} rows could be read: {reason}. A part would be taken for the whole, so there is no "
+        "table; narrow the query or try again."
+    )
 
 
 def _check_part(tool: Operation, part: int, rows: int) -> None:

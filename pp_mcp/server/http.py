@@ -34,6 +34,10 @@ GRACE = 10.0
 """Seconds that writes in progress may take after SIGTERM."""
 
 
+LAST_ANSWER = 0.5
+"""Seconds that the answer about those writes is given to reach a client on stdio."""
+
+
 def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
     """The ASGI application: MCP at `/mcp`, and `/health`.
 
@@ -135,8 +139,10 @@ async def _stop_when_stdout_breaks(server: PlusPlusServer, stdout: int) -> None:
 async def _stop(server: PlusPlusServer) -> None:
     log.info("Stopping.")
     server.runtime.stopping.set()
-    with anyio.move_on_after(GRACE):
-        await server.runtime.writes_done()
+    if server.runtime.is_writing:
+        with anyio.move_on_after(GRACE):
+            await server.runtime.writes_done()
+        await anyio.sleep(LAST_ANSWER)
     # The thread that reads stdin cannot be interrupted, and nothing is left to lose.
     logging.shutdown()
     os._exit(0)

@@ -180,6 +180,11 @@ class Runtime:
             if not self._writing and self._idle is not None:
                 self._idle.set()
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a call that may write is in progress."""
+        return self._writing > 0
+
     async def writes_done(self) -> None:
         """Returns when no call that may write is under way."""
         while self._writing and self._idle is not None:

@@ -47,7 +47,7 @@ _WHOLE = frozenset({"public_id", "email", "confirm_token", "expires_at", "tool",
 
 def rendered(answer: BaseModel, *, detail: str = "full") -> CallToolResult:
     """The result of a tool call. `detail` is what a list's caller asked for: concise rows have a tighter limit."""
-    dumped = answer.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    dumped = _said(answer.model_dump(mode="json", exclude_unset=True, by_alias=True))
     item = cast("dict[str, Any] | None", dumped.get("item"))
     data = cast("dict[str, Any]", _clean(dumped, VALUE_LIMIT, label_limit=LABEL_LIMIT))
     if item is not None:
@@ -63,6 +63,15 @@ def rendered(answer: BaseModel, *, detail: str = "full") -> CallToolResult:
     if len(compact(data)) > LIMIT:
         data = _trim(data, LIMIT - _WORDS_ROOM)
     return CallToolResult(content=[TextContent(text=compact(data))], structured_content=data)
+
+
+def _said(data: dict[str, Any]) -> dict[str, Any]:
+    """The answer without what is null, for which there is no type in its schema; in `changes` an empty field is ""."""
+    said = {name: value for name, value in data.items() if value is not None}
+    if "changes" in said:
+        pairs = cast("dict[str, list[Any]]", said["changes"])
+        said["changes"] = {name: ["" if one is None else one for one in pair] for name, pair in pairs.items()}
+    return said
 
 
 def rendered_error(error: ErrorAnswer) -> CallToolResult:

@@ -127,7 +127,7 @@ class Worker:
         return answer if ended == "done" else None
 
     async def _maybe_undo(self, answer: Json | None, look: Look, former: Mapping[str, Any]) -> None:
-        if answer and answer["undo"] and self._chance.random() < 0.5:
+        if answer and answer.get("undo") and self._chance.random() < 0.5:
             await self._write(answer["undo"]["tool"], look, former, **answer["undo"]["arguments"])
 
     # --- reads ----------------------------------------------------------------------------------------------------

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
+import uvicorn
 from stage import NOON, Stage, ask, make_server, served
 
 from pp_mcp.bulk.run import AT_ONCE
 from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.errors import InvalidArgument, OutOfTime
+from pp_mcp.server.http import _Server, http_app  # pyright: ignore[reportPrivateUsage]
 
 from .chores import NEW_ITEM, applied, go_on, outcomes, outstanding, people, planned, states, writes
 
@@ -203,6 +206,14 @@ async def test_a_server_that_stops_begins_nothing_more_and_answers(there: Stage)
     assert sorted(done.rest.arguments["assignments"]) == sorted(
         set(ids) - {one.public_id for one in done.outcomes or []}
     )
+
+
+async def test_a_signal_over_http_stops_bulk_work(there: Stage) -> None:
+    server = make_server(there.tenant)
+    stopping = _Server(uvicorn.Config(http_app(server)), server)
+    stopping.handle_exit(signal.SIGTERM, None)
+    assert server.runtime.stopping.is_set()
+    assert stopping.should_exit
 
 
 async def test_a_write_that_never_ends_is_given_little_time(there: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ async def test_somebody_else_assigned_it_meanwhile(stage: Stage) -> None:
         answer = await ask(client, "assign_content", user=user, content_item=item)
     assert answer["status"] == "unchanged"
     assert "already existed: not_started, with no due date. Nothing changed." in answer["summary"]
-    assert answer["undo"] is None
+    assert "undo" not in answer
 
 
 STATES = ("not_started", "in_progress", "completed", "dropped", "exempted")
@@ -125,7 +125,7 @@ async def test_the_api_may_leave_a_step_undone(stage: Stage) -> None:
         answer = await ask(client, "exempt_assignment", assignment=target)
     assert answer["status"] == "partial"
     assert answer["not_applied"] == ["state"]
-    assert answer["undo"] is None
+    assert "undo" not in answer
 
 
 async def test_a_state_nobody_documented_is_tried(stage: Stage) -> None:

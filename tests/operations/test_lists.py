@@ -59,7 +59,7 @@ async def test_going_on_reads_every_row_once(tool: str, client: Client) -> None:
     while page is not None:
         answer = await ask(client, tool, page=page, page_size=17)
         seen += [one["public_id"] for one in answer["items"]]
-        total, page = answer["total_count"], answer["next_page"]
+        total, page = answer["total_count"], answer.get("next_page")
     assert len(seen) == len(set(seen)) == total
 
 

@@ -36,7 +36,9 @@ async def client(whole: Tenant) -> AsyncIterator[Client]:
         yield found
 
 
-async def table(client: Client, uri: str) -> list[dict[str, str]]:
+async def table(client: Client, uri: str, part: str = "all") -> list[dict[str, str]]:
+    """The rows of a CSV, all of them unless a part is named."""
+    uri += f"{'&' if '?' in uri else '?'}part={part}"
     (content,) = (await client.read_resource(uri)).contents
     assert content.mime_type == "text/csv"
     assert content.text.endswith("\r\n")
@@ -133,7 +135,8 @@ async def test_report_on_assignments(client: Client, whole: Tenant) -> None:
     rows = await table(client, "plusplus://reports/assignments.csv?group_by=user,content_type&is_overdue=true")
     wanted = sql(
         whole,
-        """SELECT u.name, u.email, c.content_type, coalesce(m.name, 'none'), m.email, count(*), 0, count(*), count(*), 0, 0, 0
+        f"""SELECT u.name, u.email, c.content_type, coalesce(m.name, 'none'), m.email, {FLAG.format("u.is_active")}, count(*), 1,
+           0, count(*), count(*), 0, 0, 0, CASE WHEN u.is_active THEN 0 ELSE count(*) END, avg(coalesce(a.progress, 0))
            FROM assignments a JOIN users u ON u.id = a.user_id LEFT JOIN users m ON m.id = u.manager_id
            JOIN content_items c ON c.id = a.content_item_id
            WHERE a.state IN ('not_started', 'in_progress') AND a.due_date < date('now') GROUP BY u.id, c.content_type""",
@@ -144,16 +147,23 @@ async def test_report_on_assignments(client: Client, whole: Tenant) -> None:
         "content_type",
         "manager",
         "manager_email",
+        "is_active",
         "total",
+        "people",
         "completed",
         "outstanding",
         "overdue",
         "dropped",
         "exempted",
         "other",
+        "inactive",
     ]
-    assert list(rows[0])[: len(header)] == header
-    assert sorted(tuple(row[name] for name in header) for row in rows) == sorted(texts(wanted))
+    assert list(rows[0]) == [*header, "average_progress"]
+    assert sorted(tuple(row[name] for name in header) for row in rows) == sorted(texts([row[:-1] for row in wanted]))
+    assert sorted(float(row["average_progress"]) for row in rows) == pytest.approx(
+        sorted(row[-1] for row in wanted), abs=0.0006
+    )
+    assert {row["is_active"] for row in rows} == {"true", "false"}
 
 
 async def test_report_on_content(client: Client, whole: Tenant) -> None:
@@ -189,11 +199,11 @@ async def test_report_on_attendance(client: Client, whole: Tenant) -> None:
         ),
         (
             "plusplus://reports/assignments.csv?due_date_lte=1999-01-01&group_by=manager,due_month",
-            "manager,manager_email,due_month,total,completed,outstanding,overdue,dropped,exempted,other,completion_rate",
+            "manager,manager_email,due_month,total,people,completed,outstanding,overdue,dropped,exempted,other,inactive,average_progress,completion_rate",
         ),
         (
             "plusplus://reports/enrollments.csv?created_lte=1999-01-01&group_by=status",
-            "status,total,enrolled,waitlisted,checked_in,no_show,dropped,cancelled",
+            "status,total,people,enrolled,waitlisted,checked_in,no_show,dropped,cancelled",
         ),
         (
             "plusplus://reports/content.csv?channel=aaaaaaaa-0000-4000-8000-000000000001",
@@ -215,11 +225,11 @@ async def test_what_could_not_be_read_whole_is_an_error(whole: Tenant, name: str
         else None
     )
     async with connected(whole, transport=network) as client:
-        query = "?group=Platform" if name == "list_group_members" else ""
-        with pytest.raises(MCPError, match="rows could be read") as caught:
-            await client.read_resource(f"plusplus://{BY_NAME[name].csv}.csv{query}")
-    assert "Only 0 of 300 rows" in str(caught.value)
-    assert "there is no table" in str(caught.value)
+        for part in ("1", "all"):
+            query = f"?part={part}" + ("&group=Platform" if name == "list_group_members" else "")
+            with pytest.raises(MCPError, match=r"Only 0 of \d+ rows could be read") as caught:
+                await client.read_resource(f"plusplus://{BY_NAME[name].csv}.csv{query}")
+            assert "there is no table" in str(caught.value)
 
 
 async def test_the_links_of_answers_can_be_read(client: Client, whole: Tenant) -> None:

@@ -67,34 +67,50 @@ async def test_enrollments(
     }
     there = Stage(tenant)
     answer = await there.answer("report_enrollments", group_by=group_by, top=100, **filters)
-    query = f"""SELECT {status}, {", ".join(keys[name] for name in group_by)}, count(*)
-        FROM enrollments e JOIN users u ON u.id = e.user_id JOIN content_items c ON c.id = e.event_id
-        WHERE {" AND ".join(["1", *(clauses[name] for name in filters)])} GROUP BY 1, {", ".join(keys[name] for name in group_by)}"""
-    found = there.sql(query, *filters.values())
+    tables = f"""FROM enrollments e JOIN users u ON u.id = e.user_id JOIN content_items c ON c.id = e.event_id
+        WHERE {" AND ".join(["1", *(clauses[name] for name in filters)])}"""
+    by = ", ".join(keys[name] for name in group_by)
+    found = there.sql(f"SELECT {status}, {by}, count(*) {tables} GROUP BY 1, {by}", *filters.values())
+    people = {
+        tuple(key): count
+        for *key, count in there.sql(f"SELECT {by}, count(DISTINCT u.id) {tables} GROUP BY {by}", *filters.values())
+    }
+    everybody = there.sql(f"SELECT count(DISTINCT u.id) {tables}", *filters.values())[0][0]
     totals: dict[str, int] = {}
     groups: dict[tuple[str, ...], dict[str, int]] = {}
     for said, *key, count in found:
         totals[said] = totals.get(said, 0) + count
         groups.setdefault(tuple(key), {})[said] = count
 
-    def with_rate(counts: dict[str, int], allowed: bool = True) -> dict[str, Any]:
+    def with_rate(counts: dict[str, int], people: int, allowed: bool = True) -> dict[str, Any]:
         came, missed = counts.get("checked_in", 0), counts.get("no_show", 0)
         rate = {"no_show_rate": round(missed / (came + missed), 3)} if allowed and came + missed else {}
-        return {"total": sum(counts.values()), **counts, **rate}
+        return {"total": sum(counts.values()), "people": people, **counts, **rate}
 
     assert answer["coverage"]["complete"]
-    assert answer["totals"] == with_rate(totals)
+    assert answer["totals"] == with_rate(totals, everybody)
     fields = {"event": "event_id", "user": "email", "status": "status", "attendance_method": "attendance_method"}
-    shown = [row for row in answer["rows"] if "more)" not in str(row[group_by[0]])]
-    assert len(shown) == len(groups) or "more)" in str(answer["rows"][-1][group_by[0]])
+    # What the filters fix is not said again in every row, if anything else names the rows.
+    fixed = {name for name in ("event", "user") if name in filters}
+    fixed = set() if fixed >= set(group_by) else fixed
+    known = {"event": filters.get("event"), "user": None}
+    if "user" in fixed:
+        known["user"] = next(iter(groups))[group_by.index("user")] if groups and "user" in group_by else None
+    kept = [name for name in group_by if name not in fixed]
+    shown = [row for row in answer["rows"] if "more)" not in str(row.get(kept[0]))]
+    assert len(shown) == len(groups) or "more)" in str(answer["rows"][-1][kept[0]])
     for row in shown:
-        counts = groups.pop(tuple(row[fields[name]] for name in group_by))
-        kept = {
+        assert not {name for name in fixed if name in row or fields[name] in row}
+        key = tuple(known[name] if name in fixed else row[fields[name]] for name in group_by)
+        counts = groups.pop(key)
+        figures = {
             name: value
             for name, value in row.items()
             if name not in ("event", "event_id", "user", "email", "status", "attendance_method")
         }
-        assert kept == with_rate(counts, "status" not in group_by)
+        # That one person is one person need not be said.
+        wanted = with_rate(counts, people.pop(key), "status" not in group_by)
+        assert figures == {name: value for name, value in wanted.items() if name != "people" or "user" not in group_by}
     if groups:
         rest = answer["rows"][-1]
         assert rest["total"] == sum(sum(counts.values()) for counts in groups.values())
@@ -138,7 +154,8 @@ async def test_content(
     found = there.sql(
         f"""SELECT c.public_id, c.is_archived, c.is_hidden, count(a.id) = 0,
             count(a.id) > 0 AND coalesce(substr(max(a.completed_datetime), 1, 10), '') < ?,
-            avg(a.feedback_rating) < 3, substr(c.modified, 1, 10) < ?, substr(max(a.completed_datetime), 1, 10)
+            avg(a.feedback_rating) < 3, substr(c.modified, 1, 10) < ?, substr(max(a.completed_datetime), 1, 10),
+            count(a.id) > 0 AND count(a.completed_datetime) = 0
         FROM content_items c LEFT JOIN assignments a ON a.content_item_id = c.id AND (a.state = 'completed' OR 1)
         WHERE {" AND ".join(clauses)} GROUP BY c.id""",
         since,
@@ -157,6 +174,7 @@ async def test_content(
         "hidden": sum(row[2] for row in found),
         "with_findings": len(flagged),
         **{name: sum(name in said for said in findings.values()) for name in names},
+        "never_finished": sum(row[8] for row in live.values()),
     }
     shown = {row["public_id"]: row for row in answer["rows"] if "public_id" in row}
     assert {key: row["findings"] for key, row in shown.items()} == {key: flagged[key] for key in shown}

@@ -165,8 +165,9 @@ async def test_a_token_works_once(case: Case, stage: Stage, tmp_path: Any) -> No
     assert len(stage.writes()) == sent
     assert stage.tenant.snapshot() == state
     if again.is_error:
-        assert case.tool == "delete_content_item"
-        assert data_of(again)["code"] == "unclear_reference"
+        # What it was about is gone, or there by now.
+        codes = {"delete_content_item": "unclear_reference", "create_user": "invalid_argument"}
+        assert data_of(again)["code"] == codes[case.tool]
     else:
         assert data_of(again)["status"] in ("unchanged", "confirmation_required")
 
@@ -177,7 +178,7 @@ async def test_the_flags_of_a_replacement_are_never_set_for_the_caller(client: C
     preview = await ask(client, "replace_group_members", **call)
     assert preview["needs"] == ["confirm_replace", "confirm_large_removal"]
     assert "confirm_replace=true and confirm_large_removal=true" in preview["summary"]
-    assert "More than half of the members would go." in preview["effects"]
+    assert any("more than half of the members" in effect for effect in preview["effects"])
     token = preview["confirm_token"]
     for flags, missing in (
         ({}, ["confirm_replace", "confirm_large_removal"]),
@@ -211,7 +212,7 @@ async def test_a_small_replacement_needs_one_flag(client: Client, stage: Stage) 
 async def test_emptying_a_group_says_so(client: Client, stage: Stage) -> None:
     group = stage.group()
     preview = await ask(client, "replace_group_members", group=group, members=[])
-    assert "Nobody would be left in the group." in preview["effects"]
+    assert any("leaves the group empty" in effect for effect in preview["effects"])
     assert "100 %" in preview["summary"]
 
 
@@ -233,7 +234,7 @@ async def test_allow_still_wants_the_flags(stage: Stage) -> None:
     async with connected(stage.tenant, confirm="allow") as client:
         error = await refused(client, "replace_group_members", **call)
         assert error["code"] == "invalid_argument"
-        assert error["field_errors"] == {"confirm_replace": ["must be true"], "confirm_large_removal": ["must be true"]}
+        assert "confirm_replace=true and confirm_large_removal=true" in error["message"]
         assert stage.writes() == []
         flags = {"confirm_replace": True, "confirm_large_removal": True}
         assert (await ask(client, "replace_group_members", **call, **flags))["status"] == "done"

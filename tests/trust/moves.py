@@ -145,7 +145,7 @@ def many(action: str, where: str) -> Draw:
             return None
         drawn: Json = {"action": action, "assignments": some(draws, found, 8)}
         if action == "set_due_date":
-            drawn["due_date"] = draws.choice([None, due(draws)])
+            drawn |= draws.choice([{"clear": ["due_date"]}, {"due_date": due(draws)}])
         return drawn
 
     return draw
@@ -172,13 +172,14 @@ MOVES: tuple[Move, ...] = (
     Move("bulk_assign_content", assign_many, "dropped"),
     Move("update_assignment", dates),
     Move("complete_assignment", step(OUTSTANDING)),
+    Move("complete_assignment", step(f"state = 'exempted' AND {ALONE}"), name="complete_assignment exempted"),
     Move("exempt_assignment", step(OUTSTANDING)),
     Move("revert_exemption", step(f"state = 'exempted' AND {ALONE}")),
     *(
         Move("bulk_update_assignments", many(action, where), name=f"bulk_update_assignments {action}")
         for action, where in (
             ("set_due_date", f"{OUTSTANDING} AND content_item_id NOT IN (SELECT event_id FROM enrollments)"),
-            ("complete", "state <> 'exempted'"),
+            ("complete", f"state <> 'exempted' OR {ALONE}"),
             ("exempt", "1"),
             ("revert_exemption", f"state = 'exempted' AND {ALONE} OR state = 'completed' AND id % 5 = 0"),
         )
@@ -191,7 +192,6 @@ MOVES: tuple[Move, ...] = (
     Move("create_group", lambda _, draws: {"name": f"G{draws.randint(0, 10**9)}"}, "all"),
     Move("drop_assignment", step(f"state IN ('not_started', 'in_progress', 'exempted') AND {LOOSE}"), "all"),
     Move("revert_completion", step(f"state = 'completed' AND {ALONE}"), "all"),
-    Move("complete_assignment", step(f"state = 'exempted' AND {LOOSE}"), "all", "complete_assignment exempted"),
     Move("bulk_update_assignments", many("drop", "1"), "all", "bulk_update_assignments drop"),
     Move(
         "bulk_update_assignments",

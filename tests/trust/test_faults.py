@@ -198,7 +198,7 @@ def judge(case: Case, result: CallToolResult, before: Json, now: Json, holds: bo
     status = answer["status"]
     if status == "done":
         assert holds
-        assert case.undo is None or answer["undo"]
+        assert case.undo is None or answer.get("undo")
     elif status in ("unchanged", "confirmation_required"):
         assert now == before
     elif case.tool in MANY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -156,6 +157,36 @@ def test_many_assigned_and_then_completed_through_two_killed_servers(api: tuple[
         assert rest["succeeded"] <= len(people) - DONE_BEFORE_THE_KILL
         assert third.ask("bulk_update_assignments", **complete)["status"] == "unchanged"
     assert Counter(column(db, STATES, item)) == before + Counter({"completed": len(people)})
+
+
+def test_a_server_told_to_stop_ends_what_is_under_way_and_answers(
+    api: tuple[dict[str, str], Path], tmp_path: Path
+) -> None:
+    settings, db = api
+    log = tmp_path / "audit.jsonl"
+    people = column(db, "SELECT email FROM users WHERE is_active")
+    item = column(db, ITEM)[0]
+    before = Counter(column(db, STATES, item))
+    assign = {"content_item": [item], "users": people, "reassign": True}
+    with running("serve", **settings, PP_AUDIT_LOG=str(log)) as process:
+        assistant = Assistant(process)
+        token = assistant.ask("bulk_assign_content", **assign)["confirm_token"]
+        number = assistant.begin("bulk_assign_content", **assign, confirm_token=token)
+        answer: dict[str, Any] = {}
+        for message in assistant.messages():
+            said = message.get("params", {}).get("message", "")
+            if said.endswith("done") and int(said.split()[0]) == DONE_BEFORE_THE_KILL:
+                process.send_signal(signal.SIGTERM)
+            if message.get("id") == number:
+                answer = message["result"]["structuredContent"]
+        assert process.wait() == 0
+    done = Counter(column(db, STATES, item)) - before
+    assert answer["status"] == "partial"
+    assert DONE_BEFORE_THE_KILL <= answer["succeeded"] == done["not_started"] <= DONE_BEFORE_THE_KILL + 16
+    assert answer["succeeded"] + answer["not_sent"] == len(people)
+    assert "stopping" in answer["summary"]
+    (outcome,) = (line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == "outcome")
+    assert len(outcome["items"]) == answer["succeeded"]
 
 
 def test_a_demo_tenant_in_the_killed_process_itself_stays_sound(tmp_path: Path) -> None:

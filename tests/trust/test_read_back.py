@@ -109,7 +109,7 @@ async def test_a_field_that_the_api_ignores_is_named(
     taken = {name for name in asked if name != field}
     if not tool.startswith(("create_", "assign_", "bulk_")):
         assert set(answer["changes"]) == taken
-        assert answer["undo"] is None if not taken else set(answer["undo"]["arguments"]) == taken | set(target(stage))
+        assert "undo" not in answer if not taken else set(answer["undo"]["arguments"]) == taken | set(target(stage))
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ async def test_a_step_that_the_api_does_not_take_is_no_success(tool: str, state:
 
     stage.network.between = between
     answer = await confirmed(stage.client, tool, assignment=target)
-    assert (answer["status"], answer["not_applied"], answer["undo"]) == ("partial", ["state"], None)
+    assert (answer["status"], answer["not_applied"], answer.get("undo")) == ("partial", ["state"], None)
     assert state in answer["summary"]
     bulk = {"drop_assignment": "drop", "complete_assignment": "complete", "exempt_assignment": "exempt"}.get(tool, tool)
     many = await confirmed(stage.client, "bulk_update_assignments", action=bulk, assignments=[target])
-    assert (many["status"], many["failed"], many["succeeded"], many["undo"]) == ("partial", 1, 0, None)
+    assert (many["status"], many["failed"], many["succeeded"], many.get("undo")) == ("partial", 1, 0, None)
     assert stage.state(target) == state
 
 
@@ -218,7 +218,7 @@ async def test_an_undo_that_its_own_tool_would_refuse_is_not_offered(stage: Stag
     stage.change("UPDATE users SET role = 'external', name = '  ' WHERE public_id = ?", user["user"])
     answer = await confirmed(stage.client, "update_user", **user, role="user", name="Some Name")
     assert answer["status"] == "done"
-    assert answer["undo"] is None
+    assert "undo" not in answer
     assert answer["undo_note"].endswith("set it back in PlusPlus.")
 
 
@@ -250,5 +250,5 @@ async def test_somebody_elses_assignment_is_not_taken_for_ones_own(
     )
     other = {"content_item": pair["content_item"], "users": stage.column(query, pair["content_item"])}
     many = await confirmed(stage.client, "bulk_assign_content", **other)
-    assert (many["status"], many["unchanged"], many["succeeded"], many["undo"]) == ("unchanged", 2, 0, None)
+    assert (many["status"], many["unchanged"], many["succeeded"], many.get("undo")) == ("unchanged", 2, 0, None)
     assert data_of(await call(stage.client, "assign_content", **pair))["status"] == "unchanged"
