@@ -116,7 +116,7 @@ def create_plan(
 ) -> Plan:
     """The plan of a call that makes one thing. `comparable` gives the new thing's fields as `body` writes them,
     `created` the sentence about it, `names` what ids in them are shown as. A call with `effects` must be confirmed."""
-    effects = [*effects, *_lookalikes(body)]
+    effects = [*effects, *lookalikes_in(body)]
 
     async def apply() -> Done:
         record = (await api.write(tool, model, body)).value
@@ -185,7 +185,7 @@ def update_plan(
             undo_note=_undo_note(former, [name for name in changes if name not in former and name not in emptied]),
         )
 
-    lookalikes = _lookalikes(wanted)
+    lookalikes = lookalikes_in(wanted)
     words = [
         f"{name}: {_said(_shown(before.get(name), known))} → {_said(_shown(value, known))}"
         for name, value in wanted.items()
@@ -203,7 +203,7 @@ def update_plan(
     )
 
 
-def _lookalikes(asked: Mapping[str, Any]) -> list[str]:
+def lookalikes_in(asked: Mapping[str, Any]) -> list[str]:
     """A warning for each e-mail or name in which a word mixes letters of scripts that look alike."""
     return [
         f"The {field} has letters of different alphabets in one word ({listed(mixed)}): they may look like a name that "

@@ -14,7 +14,7 @@ from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import Refused
 from pp_mcp.models import ApiToken
 from pp_mcp.operations.params import ExpiryArg, NothingHidden, same_moment
-from pp_mcp.plan import Done, Plan, left_out
+from pp_mcp.plan import Done, Plan, left_out, lookalikes_in
 from pp_mcp.text import quoted
 
 TokenNameArg = Annotated[
@@ -64,6 +64,7 @@ async def create_api_token(call: Call, name: TokenNameArg, expires_at: ExpiryArg
         effects=[
             "Whoever has it can do everything this server's own token can.",
             f"Its secret is written to the new file {file}, readable by its owner only.",
+            *lookalikes_in(body),
         ],
         irreversible=True,
     )

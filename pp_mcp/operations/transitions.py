@@ -12,7 +12,7 @@ from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING, label_of, target_of
-from pp_mcp.operations.params import AssignmentArg
+from pp_mcp.operations.params import AssignmentArg, NothingHiddenInLines
 from pp_mcp.plan import Done, Plan
 from pp_mcp.text import listed, word
 
@@ -114,6 +114,7 @@ def what_works(state: str | None) -> str:
 ReasonArg = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=1000),
+    NothingHiddenInLines,
     Field(description="Why, for the record."),
 ]
 

@@ -88,7 +88,6 @@ async def test_an_email_that_is_taken(client: Client, stage: Stage) -> None:
     error = await refused(client, "create_user", email=stage.person().upper(), name="Somebody New")
     assert "already belongs to " in error["message"]
     assert "Use update_user" in error["message"]
-    assert error["field_errors"] == {"email": ["a person with this e-mail already exists"]}
     assert stage.writes() == []
 
 
@@ -263,6 +262,13 @@ async def test_text_in_any_script_is_written(client: Client, name: str) -> None:
     assert (await ask(client, "create_group", name=name))["changes"]["name"][1] == name
 
 
+async def test_a_reason_may_have_lines_but_hides_nothing(client: Client, stage: Stage) -> None:
+    target = stage.assignment("not_started")
+    assert "confirm_token" in await ask(client, "drop_assignment", assignment=target, reason="Left.\nSee ticket 7.")
+    error = await refused(client, "drop_assignment", assignment=target, reason="Left.\u202e")
+    assert "U+202E" in error["message"]
+
+
 async def test_letters_that_look_alike_are_pointed_out(client: Client, stage: Stage) -> None:
     lookalike = "P\u0430ypal Team"
     for tool, arguments in (
@@ -272,6 +278,7 @@ async def test_letters_that_look_alike_are_pointed_out(client: Client, stage: St
         ("create_article", {"name": lookalike}),
         ("update_user", {"user": stage.person(), "name": lookalike}),
         ("update_group", {"group": stage.group(), "name": lookalike}),
+        ("create_api_token", {"name": lookalike}),
     ):
         preview = await ask(client, tool, **arguments)
         assert preview["status"] == "confirmation_required", tool

@@ -59,9 +59,8 @@ async def test_a_mistake_is_named_and_nothing_sent(
         error = await refused(client, tool, **arguments)
     assert error["code"] == "invalid_argument"
     assert error["retryable"] is False
-    said = "; ".join(error["field_errors"][name])
     for word in words:
-        assert word in said
+        assert word in error["message"]
     assert name in error["message"]
     assert "Nothing was sent" in error["message"]
     assert "pydantic" not in error["message"]
@@ -72,8 +71,8 @@ async def test_a_mistake_is_named_and_nothing_sent(
 async def test_all_mistakes_are_named_at_once(way: Way, tenant: Tenant) -> None:
     async with connected(tenant, way) as client:
         error = await refused(client, "list_users", page=0, role="boss", nmae="x")
-    assert set(error["field_errors"]) == {"page", "role", "nmae"}
     assert error["message"].startswith("list_users: 3 invalid arguments")
+    assert all(f"{name}: " in error["message"] for name in ("page", "role", "nmae"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from mcp import Client
 from mcp.types import Tool
-from stage import WAYS, Way, connected, make_server, served
+from stage import WAYS, Way, connected, data_of, make_server, served
 
 from pp_mcp.config import Settings
 from pp_mcp.declare import Effect, Operation
@@ -211,9 +211,8 @@ async def test_what_is_switched_off_is_hidden_and_refused(
         assert tool not in {one.name for one in (await client.list_tools()).tools}
         result = await client.call_tool(tool, {"anything": "at all"})
     assert result.is_error
-    assert isinstance(result.structured_content, dict)
-    assert result.structured_content["code"] == "refused"
-    message = result.structured_content["message"]
+    assert data_of(result)["code"] == "refused"
+    message = data_of(result)["message"]
     assert message.startswith(f"{tool} is switched off")
     assert re.search(rf"\b{setting}\b", message)
     assert message.endswith("Nothing was sent.")
