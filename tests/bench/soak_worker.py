@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import time
 from collections import Counter
@@ -93,6 +94,10 @@ class Worker:
         """What a tool answers, and whether that is an error, which must be a clean one."""
         result: CallToolResult = await self._client.call_tool(tool, arguments)
         data = cast("Json", result.structured_content or {})
+        text = "".join(block.text for block in result.content if block.type == "text")
+        if result.is_error:
+            code = re.search(r"\(code ([^;)]+)", text)
+            data = {"code": code[1] if code else None, "message": text.partition("\n")[0]}
         self._tally.calls[tool] += 1
         self._tally.ended[str(data.get("code") if result.is_error else data.get("status") or "read")] += 1
         if result.is_error and (data.get("code") in (None, "internal_error") or not data.get("message")):

@@ -187,6 +187,9 @@ async def meet(meeting: Meeting, number: int, stage: Stage) -> tuple[str, bool]:
     status = answers["first"]["status"]
     if status == "done":
         assert hold.states[0] == shown, "applied to a state that the preview did not show"
+    elif status == "partial":
+        assert meeting.name.startswith("many")
+        assert answers["first"]["skipped"]
     else:
         assert status == "confirmation_required"
         assert "no longer valid" in answers["first"]["summary"]
@@ -206,7 +209,9 @@ async def test_a_confirmed_preview_is_applied_to_what_it_showed(meeting: Meeting
             break
         came_of_it.append(status)
         number += 1
-    assert came_of_it[0] == "confirmation_required"
+    # Bulk work starts from what its preview read, and reads each item again right before its write.
+    many = meeting.name.startswith("many")
+    assert came_of_it[0] in (("done", "partial") if many else ("confirmation_required",))
     assert came_of_it[-1] == "done"
 
 
