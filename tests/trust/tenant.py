@@ -49,7 +49,7 @@ def _template() -> Tenant:
 
 def serve(network: Network, secrets_dir: Path | None = None, **settings: Any) -> PlusPlusServer:
     """The real server on the clock of its loop, over whatever tenant the network leads to."""
-    settings = {"max_writes_per_hour": 0, **settings}
+    settings = {"max_writes_per_hour": 0, "unconfirmed_writes": 1_000_000, **settings}
     return make_server(tiny(), transport=network, clock=SYSTEM_CLOCK, secrets_dir=secrets_dir, **settings)
 
 

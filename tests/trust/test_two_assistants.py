@@ -187,6 +187,10 @@ async def meet(meeting: Meeting, number: int, stage: Stage) -> tuple[str, bool]:
     status = answers["first"]["status"]
     if status == "done":
         assert hold.states[0] == shown, "applied to a state that the preview did not show"
+    elif status == "partial":
+        # Bulk work looks at each item right before it writes it, and leaves what somebody else changed.
+        assert answers["first"]["skipped"] == 1
+        assert answers["second"]["status"] == "done"
     else:
         assert status == "confirmation_required"
         assert "no longer valid" in answers["first"]["summary"]
@@ -206,7 +210,11 @@ async def test_a_confirmed_preview_is_applied_to_what_it_showed(meeting: Meeting
             break
         came_of_it.append(status)
         number += 1
-    assert came_of_it[0] == "confirmation_required"
+    if meeting.name.startswith("many"):
+        # It starts from what its preview read, and asks no second time.
+        assert set(came_of_it) <= {"done", "partial"}
+    else:
+        assert came_of_it[0] == "confirmation_required"
     assert came_of_it[-1] == "done"
 
 
