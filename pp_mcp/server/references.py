@@ -7,7 +7,7 @@ A name must match whole, letter case aside, and only one thing. Everything else 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +36,9 @@ NAMES_READ = 500
 
 ONE_BY_ONE = 20
 """References in one list that are looked up singly; for a longer list, reading all pages may take fewer requests."""
+
+WORDS_TRIED = 6
+"""Words of a name that nothing has which are searched for, the longest first."""
 
 Key = tuple[str, str]
 """By what a thing is found: `("public_id", …)`, `("email", …)` or `("name", …)`, in comparable form."""
@@ -289,17 +292,18 @@ async def _by_name(api: Api, lookup: Lookup, source: Source) -> Any:
 
 
 async def _near(api: Api, source: Source, name: str) -> list[Any]:
-    """Things that share words with the name: those with its rarest words first, for these tell it from others."""
-    by_word: list[tuple[int, list[Any]]] = []
-    for word in sorted(set(re.findall(r"\w{3,}", name.casefold())), key=lambda one: (-len(one), one))[:4]:
+    """Things that share words with the name, the likeliest first: a rare word tells a thing from others, a common one
+    does not."""
+    found: dict[str, Any] = {}
+    weights: defaultdict[str, float] = defaultdict(float)
+    for word in sorted(set(re.findall(r"\w{3,}", name.casefold())), key=lambda one: (-len(one), one))[:WORDS_TRIED]:
         filters = {source.name_filter: word, **dict(source.only)}
         page = await api.page(source.find, source.model, page=1, page_size=5, **filters)
-        if page.items:
-            by_word.append((page.total_count, page.items))
-    by_word.sort(key=lambda one: one[0])
-    found = {thing.public_id: thing for _, things in by_word for thing in things}
-    shared = Counter(thing.public_id for _, things in by_word for thing in things)
-    return sorted(found.values(), key=lambda thing: -shared[thing.public_id])
+        things: list[Any] = page.items
+        for thing in things:
+            found[thing.public_id] = thing
+            weights[thing.public_id] += 1 / max(page.total_count, 1)
+    return [found[public_id] for public_id in sorted(weights, key=lambda one: -weights[one])]
 
 
 def _several(lookup: Lookup, source: Source, matches: list[Any]) -> UnclearReference:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from stage import WAYS, Stage, Way, ask, connected, refused
 
 from pp_mcp.demo import Tenant
+from pp_mcp.errors import InvalidArgument
+from pp_mcp.inventory import BY_NAME
+from pp_mcp.server.arguments import UNKNOWN_NAMED, parse
 
 pytestmark = pytest.mark.anyio
 
@@ -122,3 +128,65 @@ async def test_a_change_of_nothing_says_what_could_be_changed(tool: str, tenant:
         error = await refused(client, tool, **target)
     assert error["message"].startswith("Nothing to change. Give")
     assert stage.writes() == []
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+async def test_null_and_nothing_mean_not_given(nothing: Any, tenant: Tenant, stage: Stage) -> None:
+    """Many frameworks fill in every argument there is."""
+    person = stage.one("SELECT email FROM users WHERE manager_id IS NOT NULL AND is_active")
+    manager = "SELECT manager_id FROM users WHERE email = ?"
+    before = stage.one(manager, person)
+    filled = dict.fromkeys(BY_NAME["update_user"].arguments.model_fields, nothing)
+    async with connected(tenant) as client:
+        done = await ask(client, "update_user", **filled | {"user": person, "name": "Renamed"})
+        assert list(done["changes"]) == ["name"]
+        filled = dict.fromkeys(BY_NAME["list_users"].arguments.model_fields, nothing)
+        assert await ask(client, "list_users", **filled) == await ask(client, "list_users")
+        assert "user: is required" in (await refused(client, "get_user", user=nothing))["message"]
+    assert stage.one(manager, person) == before
+
+
+async def test_one_where_a_list_is_expected_is_a_list_of_one(tenant: Tenant, stage: Stage) -> None:
+    group = stage.group()
+    member = stage.members(group)[0]
+    async with connected(tenant) as client:
+        one = await ask(client, "search_content", content_type="article")
+        assert one == await ask(client, "search_content", content_type=["article"])
+        given: list[Any] = [member, [member], json.dumps([member])]
+        previews = [await ask(client, "remove_group_members", group=group, members=members) for members in given]
+    assert len({preview["summary"] for preview in previews}) == 1
+
+
+async def test_an_empty_list_is_a_value(tenant: Tenant, stage: Stage) -> None:
+    async with connected(tenant) as client:
+        preview = await ask(client, "replace_group_members", group=stage.group(), members=[])
+    assert preview["status"] == "confirmation_required"
+
+
+async def test_any_number_of_unknown_arguments_costs_little(tenant: Tenant) -> None:
+    flood = {f"argument_{number}": number for number in range(260_000)}
+    began = time.monotonic()
+    with pytest.raises(InvalidArgument) as caught:
+        parse(BY_NAME["list_users"], flood | {"page": 0})
+    assert time.monotonic() - began < 1.0
+    assert len(caught.value.field_errors) == UNKNOWN_NAMED + 1
+    assert "page" in caught.value.field_errors
+
+
+def test_every_list_has_a_most() -> None:
+    def lists(schema: Any) -> Iterator[dict[str, Any]]:
+        for value in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else []:
+            if isinstance(value, dict) and value.get("type") == "array":
+                yield value
+            yield from lists(value)
+
+    found = [one for tool in BY_NAME.values() for one in lists(tool.input_schema["properties"])]
+    assert len(found) > 10
+    assert all(1 <= one["maxItems"] <= 1_000 for one in found)
+
+
+async def test_a_list_without_a_limit_of_its_own_has_one_too(tenant: Tenant, stage: Stage) -> None:
+    async with connected(tenant) as client:
+        error = await refused(client, "update_content_item", content_item=stage.item(), groups=["x"] * 1_001)
+    assert "groups must have at most" in error["message"]
+    assert not tenant.requests

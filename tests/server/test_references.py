@@ -306,3 +306,39 @@ async def test_more_matches_than_can_be_looked_through(client: Client, stage: St
 )
 def test_the_id_in_a_text(text: str, found: str | None) -> None:
     assert id_in(text) == found
+
+
+async def test_the_rarest_words_lead_to_the_candidates(client: Client, stage: Stage) -> None:
+    for number, name in enumerate(("Security Fundamentals", "Cloud Fundamentals", "Data Fundamentals")):
+        stage.change("UPDATE content_items SET name = ?, name_key = lower(?) WHERE id = ?", name, name, number + 1)
+    error = await refused(client, "get_content_item", content_item="Kubernetes Fundamentals Course")
+    assert error["candidates"][0]["name"] == "Introduction to Kubernetes"
+    assert "only near" in error["message"]
+
+
+async def test_not_found_several_and_near_are_told_apart(client: Client) -> None:
+    messages = [(await refused(client, "get_user", user=name))["message"] for name in ("Sam Lee", "Sam Lea", "Zzyzx")]
+    assert "2 people are called" in messages[0]
+    assert "only near" in messages[1]
+    assert "Not found" in messages[2]
+
+
+@pytest.mark.parametrize(
+    ("address", "word"),
+    [
+        ("https://evil.example/users/{}/", "evil.example"),
+        ("https://acme.plusplus.app/users/{}/", "acme.plusplus.app"),
+        ("https://demo.plusplus.app.evil.example/users/{}/", "demo.plusplus.app.evil.example"),
+        ("https://demo.plusplus.app@evil.example/users/{}/", "evil.example"),
+        ("https://demo.plusplus.app/groups/{}/", "another kind"),
+    ],
+)
+async def test_an_address_is_of_this_tenant_and_of_the_right_kind(
+    address: str, word: str, client: Client, stage: Stage
+) -> None:
+    public_id = stage.one("SELECT public_id FROM users WHERE email = ?", stage.person())
+    error = await refused(client, "get_user", user=address.format(public_id))
+    assert word in error["message"]
+    assert list(stage.tenant.requests) == []
+    good = await ask(client, "get_user", user=f"https://DEMO.plusplus.app/users/{public_id}/")
+    assert good["item"]["public_id"] == public_id

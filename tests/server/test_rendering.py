@@ -206,3 +206,26 @@ async def test_a_thousand_items_archived_in_one_answer(client: Client, stage: St
     undo = answer.get("undo")
     assert len(undo["arguments"]["items"]) == 1_000 if undo else answer["undo_note"]
     assert json.loads(json.dumps(answer)) == answer
+
+
+def test_one_thing_with_too_many_long_texts() -> None:
+    fields = {f"field_{number}": "x" * 2_000 for number in range(100)}
+    result = rendered(ItemAnswer[Row](summary="One.", item=Row.model_validate({"public_id": "1", **fields})))
+    assert len(text_of(result)) <= LIMIT
+    assert len(compact(result.structured_content)) <= LIMIT
+    assert isinstance(result.structured_content, dict)
+    assert result.structured_content["item"]["public_id"] == "1"
+    assert "…[cut]" in text_of(result)
+
+
+async def test_names_are_one_short_line_but_for_the_thing_itself(client: Client, stage: Stage) -> None:
+    person = stage.person()
+    name = "First line\nsecond line " + "long " * 100
+    stage.change("UPDATE users SET name = ? WHERE email = ?", name, person)
+    (row,) = (await ask(client, "list_users", email=person))["items"]
+    assert len(row["name"]) <= 200
+    assert "\n" not in row["name"]
+    whole = await ask(client, "get_user", user=person)
+    assert len(whole["item"]["name"]) > 400
+    assert "\n" not in whole["summary"]
+    assert len(whole["resolved"]["user"]["name"]) <= 200
