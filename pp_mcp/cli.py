@@ -238,11 +238,10 @@ def _stop(message: str) -> NoReturn:
 _CONNECT = """\
 Connect an assistant to the demo:
 
-  Claude Code      claude mcp add -s user plusplus-demo -- {shell} serve --demo
-  Codex            codex mcp add plusplus-demo -- {shell} serve --demo
-  Gemini CLI       gemini mcp add -s user plusplus-demo {shell} serve --demo
-  Claude Desktop, Cursor and others, in their file with mcpServers (README, "Connect your client"):
-                   {{"mcpServers": {{"plusplus-demo": {json}}}}}
+  Claude Code   claude mcp add plusplus-demo -s user -- {shell} serve --demo
+  Codex         codex mcp add plusplus-demo -- {shell} serve --demo
+  Claude Desktop, Cursor, Gemini CLI and others, in their configuration file (README, "Connect your client"):
+                {{"mcpServers": {{"plusplus-demo": {json}}}}}
 
 For your own tenant, leave out serve --demo and set PP_TENANT and PP_API_TOKEN in the server's environment."""
 

@@ -124,11 +124,13 @@ class RateBudget:
         if reset is None or left is None or (self._doubted and left == 0 and reset > self._max_pause):
             return
         self._doubted = False
-        until = self._clock.now() + reset
+        now = self._clock.now()
+        until = now + reset
         # Answers overtake one another: within one window the lowest figure is the newest. A reset that moved by more
         # than the rounding of whole seconds, to either side, is another window.
-        if self._left is not None and self._clock.now() < self._reset_at and abs(until - self._reset_at) <= 1.5:
-            self._left = min(self._left, left)
+        if self._left is not None and now < self._reset_at and abs(until - self._reset_at) <= 1.5:
+            if left < self._left:
+                self._left, self._probe_at = left, min(self._reset_at, now + self._max_pause)
             return
         self._used.clear()
         self._limit = _whole(told.get("x-ratelimit-limit", "")) or left

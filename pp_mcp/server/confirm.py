@@ -115,9 +115,13 @@ class Confirmer:
             expiry = int(text, 16)
         except ValueError:
             return False
-        if not self._now() < expiry <= self._now() + LIFETIME or self._spent.get(token):
+        if not self._now() < expiry <= self._now() + LIFETIME or not self.is_unspent(token):
             return False
         return hmac.compare_digest(signature.encode(errors="replace"), self._sign(expiry, nonce, binding).encode())
+
+    def is_unspent(self, token: str) -> bool:
+        """Whether the token was not used yet, in this process."""
+        return not self._spent.get(token)
 
     def spend(self, token: str) -> None:
         """From now on the token fits nothing."""

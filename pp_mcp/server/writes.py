@@ -26,7 +26,7 @@ from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError, Refused
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.plan import Done, Plan, Rest
 from pp_mcp.server.arguments import Resolved, Values, parse, resolve
-from pp_mcp.server.asking import Reply, ask_person, caller, can_ask, principal
+from pp_mcp.server.asking import Reply, ask_person, caller, can_ask, principal, share_of
 from pp_mcp.server.confirm import LIFETIME, Binding, Consent, Start
 from pp_mcp.server.explain import code_of, explained
 from pp_mcp.server.perform import Runtime, log, status_of
@@ -69,13 +69,17 @@ class Write:
         decision = self._decide(binding, arguments, agreed)
         if isinstance(decision, str):
             async with turns.alone(self.call.api.remaining):
-                if writes != self.runtime.writes:
-                    # Another call has written since this one read: what it read may no longer be so.
+                if writes != self.runtime.writes or (
+                    self.fitting and not self.runtime.confirmer.is_unspent(self.fitting)
+                ):
+                    # Another call has written since this one read, or brought the same token.
                     binding = await self._plan(arguments)
                     decision = self._decide(binding, arguments, agreed)
-                if isinstance(decision, str) and binding.plan.kept is None:
-                    self.is_alone = True
-                    return rendered(await self._carry_out(binding.plan, decision))
+                if isinstance(decision, str):
+                    self._take(binding.plan, decision)
+                    if binding.plan.kept is None:
+                        self.is_alone = True
+                        return rendered(await self._carry_out(binding.plan, decision))
             if isinstance(decision, str):
                 # Bulk work looks at each item right before it writes it: other calls may write between its items.
                 return rendered(await self._carry_out(binding.plan, decision))
@@ -118,7 +122,7 @@ class Write:
         return Binding(
             tool=self.operation.name,
             arguments=arguments.model_dump(mode="json", exclude_unset=True),
-            things={name: _ids(values[name]) for name in self.operation.references},
+            things={name: _ids(values[name]) for name in self.operation.references if values.get(name) is not None},
             caller=caller(self.context),
             plan=plan,
         )
@@ -214,7 +218,7 @@ class Write:
         asked = await ask_person(self.context, self.runtime.confirmer, binding, lambda: self._mint(binding, start)[0])
         if asked is Reply.AGREED:
             # A person takes time to answer: all but the items of bulk work is read again, with a time of its own.
-            self.call = self.runtime.call(self.context.report_progress, caller(self.context))
+            self.call = self.runtime.call(self.context.report_progress, share_of(self.context))
             self.start = start if start.kept is not None else None
             return await self.run(arguments, agreed=binding.digest())
         if isinstance(asked, InputRequiredResult):
@@ -232,16 +236,22 @@ class Write:
 
     # --- tell ---------------------------------------------------------------------------------------------------------
 
-    async def _carry_out(self, plan: Plan, consent: Consent) -> WriteAnswer:
-        runtime, confirmer = self.runtime, self.runtime.confirmer
-        runtime.brake.take(plan.reach)
+    def _take(self, plan: Plan, consent: Consent) -> None:
+        """Counts the changes, and spends the token, before anything else can run.
+
+        Raises:
+            Refused: they would exceed the hourly limit.
+        """
+        self.runtime.brake.take(plan.reach)
         if consent == "not needed":
-            runtime.pace.add(principal(self.context), plan.reach)
+            self.runtime.pace.add(principal(self.context), plan.reach)
         if self.fitting is not None:
-            confirmer.spend(self.fitting)
+            self.runtime.confirmer.spend(self.fitting)
+
+    async def _carry_out(self, plan: Plan, consent: Consent) -> WriteAnswer:
         self.is_begun = True
         try:
-            done = await runtime.perform(
+            done = await self.runtime.perform(
                 plan,
                 consent=consent,
                 entry=self.entry,
@@ -250,7 +260,7 @@ class Write:
             )
         finally:
             if self.fitting is not None and not self.call.api.writes:
-                confirmer.give_back(self.fitting)
+                self.runtime.confirmer.give_back(self.fitting)
         return self._tell(plan, done, await self._continue(done.rest, consent) if done.rest else None)
 
     async def _continue(self, rest: Rest, consent: Consent) -> ToolCall | None:

@@ -145,6 +145,14 @@ def test_a_long_pause_is_believed_for_a_minute_then_one_request_probes(
     assert [rate.allows() for _ in range(3) if rate.depart()] == [True] * 3
 
 
+def test_a_long_pause_begins_when_the_last_request_is_used(rate: RateBudget, clock: Clock) -> None:
+    send(rate, told(1, 60_000))
+    clock.time += 1_000
+    send(rate, told(0, 59_000))
+    assert rate.opens_at() == clock.time + 60
+    assert not rate.allows()
+
+
 @pytest.mark.parametrize("outcome", [None, bare(500)], ids=["lost", "500"])
 def test_a_probe_without_a_success_is_followed_by_another(
     rate: RateBudget, clock: Clock, outcome: httpx2.Response | None

@@ -28,47 +28,64 @@ def counts(answer: dict[str, Any]) -> tuple[int, int, int, int]:
     return answer["succeeded"], answer["unchanged"], answer["failed"], answer["unknown"]
 
 
-async def test_a_token_fits_the_set_that_was_shown(tenant: Tenant, stage: Stage) -> None:
+def _one_comes_one_goes(stage: Stage, group: str) -> tuple[str, str]:
+    """As many people in the group as before, but not the same; the ids of who came and who went."""
+    stranger = stage.one("SELECT id FROM users WHERE email = ?", stage.strangers(group, 1)[0])
+    leaver = stage.one(
+        "SELECT min(user_id) FROM group_members WHERE group_id = (SELECT id FROM groups WHERE public_id = ?)", group
+    )
+    stage.change(
+        "UPDATE group_members SET user_id = ? WHERE user_id = ? AND group_id = (SELECT id FROM groups WHERE public_id = ?)",
+        stranger,
+        leaver,
+        group,
+    )
+    return stranger, leaver
+
+
+async def test_what_is_done_is_the_set_that_was_shown(tenant: Tenant, stage: Stage) -> None:
     group = stage.group()
     given = {"content_item": NEW_ITEM, "group": group}
     async with connected(tenant) as client:
-        first = await ask(client, ASSIGN, **given)
+        preview = await ask(client, ASSIGN, **given)
         size = len(stage.members(group))
-        assert f"to {size} people" in first["summary"]
-        stranger = stage.one("SELECT id FROM users WHERE email = ?", stage.strangers(group, 1)[0])
-        leaver = stage.one(
-            "SELECT min(user_id) FROM group_members WHERE group_id = (SELECT id FROM groups WHERE public_id = ?)", group
-        )
-        # One comes, one goes: as many people as before, but not the same.
-        stage.change(
-            "UPDATE group_members SET user_id = ? WHERE user_id = ? AND group_id = (SELECT id FROM groups WHERE public_id = ?)",
-            stranger,
-            leaver,
-            group,
-        )
-        second = await ask(client, ASSIGN, **given, confirm_token=first["confirm_token"])
+        assert f"to {size} people" in preview["summary"]
+        stranger, leaver = _one_comes_one_goes(stage, group)
+        for other in ({"due_date": "2027-01-01"}, {"reassign": True}):
+            answer = await ask(client, ASSIGN, **given, **other, confirm_token=preview["confirm_token"])
+            assert answer["status"] == "confirmation_required"
+        assert holders(tenant) == {}
+        done = await ask(client, ASSIGN, **given, confirm_token=preview["confirm_token"])
+    assert counts(done) == (size, 0, 0, 0)
+    assert leaver in holders(tenant)
+    assert stranger not in holders(tenant)
+
+
+async def test_another_process_compares_the_whole_set(tenant: Tenant, stage: Stage) -> None:
+    group = stage.group()
+    given = {"content_item": NEW_ITEM, "group": group}
+    async with connected(tenant) as one, connected(tenant) as other:
+        first = await ask(one, ASSIGN, **given)
+        stranger, leaver = _one_comes_one_goes(stage, group)
+        second = await ask(other, ASSIGN, **given, confirm_token=first["confirm_token"])
         assert second["status"] == "confirmation_required"
         assert second["summary"].startswith("The confirmation is no longer valid")
         assert holders(tenant) == {}
-        for other in ({"due_date": "2027-01-01"}, {"reassign": True}):
-            answer = await ask(client, ASSIGN, **given, **other, confirm_token=second["confirm_token"])
-            assert answer["status"] == "confirmation_required"
-        done = await ask(client, ASSIGN, **given, confirm_token=second["confirm_token"])
-    assert counts(done) == (size, 0, 0, 0)
+        assert (await ask(other, ASSIGN, **given, confirm_token=second["confirm_token"]))["status"] == "done"
     assert stranger in holders(tenant)
     assert leaver not in holders(tenant)
 
 
-async def test_a_token_fits_the_states_that_were_shown(tenant: Tenant, stage: Stage) -> None:
+async def test_what_changed_after_the_preview_is_skipped(tenant: Tenant, stage: Stage) -> None:
     ids = [stage.assignment("not_started", number) for number in range(5)]
     given = {"action": "exempt", "assignments": ids}
     async with connected(tenant) as client:
         first = await ask(client, "bulk_update_assignments", **given)
         stage.change("UPDATE assignments SET state = 'in_progress' WHERE public_id = ?", ids[2])
-        second = await ask(client, "bulk_update_assignments", **given, confirm_token=first["confirm_token"])
-        assert second["status"] == "confirmation_required"
-        done = await ask(client, "bulk_update_assignments", **given, confirm_token=second["confirm_token"])
-    assert counts(done) == (5, 0, 0, 0)
+        done = await ask(client, "bulk_update_assignments", **given, confirm_token=first["confirm_token"])
+    assert (done["status"], done["succeeded"], done["skipped"]) == ("partial", 4, 1)
+    assert [one["public_id"] for one in done["items"]] == [ids[2]]
+    assert stage.state(ids[2]) == "in_progress"
 
 
 @pytest.mark.parametrize("way", [IN_MEMORY, LEGACY], ids=str)
@@ -108,7 +125,8 @@ async def test_two_confirmed_at_once_assign_nobody_twice(tenant: Tenant) -> None
         async with anyio.create_task_group() as group:
             group.start_soon(confirm)
             group.start_soon(confirm)
-    assert sorted(answer["status"] for answer in answers) == ["done", "unchanged"]
+    # The token is spent by then; what the other call sees is what is left, if anything.
+    assert sorted(answer["status"] for answer in answers) in (["confirmation_required", "done"], ["done", "unchanged"])
     assert set(holders(tenant).values()) == {1}
     assert sum(one.method == "POST" for one in tenant.requests) == len(holders(tenant))
 
@@ -129,11 +147,8 @@ async def test_two_servers_at_once_assign_nobody_twice(tenant: Tenant) -> None:
     people = holders(tenant)
     assert set(people.values()) == {1}
     # Each assignment is in exactly one of the two undo calls: each server takes back only what it made.
-    made = [
-        key
-        for answer in answers
-        for key in (answer.get("undo") or {"arguments": {"assignments": []}})["arguments"]["assignments"]
-    ]
+    undone = [answer["undo"]["arguments"] for answer in answers if answer.get("undo")]
+    made = [key for arguments in undone for key in arguments["assignments"]]
     assert len(made) == len(set(made)) == len(people)
 
 
@@ -153,8 +168,6 @@ async def test_progress_reaches_the_client(tenant: Tenant, way: Way) -> None:
     assert result.structured_content is not None
     count = result.structured_content["succeeded"]
     messages = [message for _, _, message in told]
-    assert messages[0] is not None
-    assert messages[0].endswith("rows read")
     assert messages[-1] == f"{count:,} of {count:,} done"
     places = [done for done, _, _ in told]
     assert places == sorted(set(places))

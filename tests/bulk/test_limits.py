@@ -71,7 +71,7 @@ async def test_longer_lists_are_refused(there: Stage, tool: str, given: str) -> 
     other: dict[str, Any] = (
         {"content_item": there.one(ITEM.replace("= 0", "> 0"))} if given == "users" else {"action": "exempt"}
     )
-    with pytest.raises(InvalidArgument, match=f"{given}: .*at most 1000 items"):
+    with pytest.raises(InvalidArgument, match=f"{given} must have at most 1,000 entries"):
         await planned(there, tool, **{given: ["x"] * 1_001}, **other)
     assert there.network.paths == []
 

@@ -163,7 +163,7 @@ async def test_a_thousand_and_no_more() -> None:
     try:
         async with connected(big) as client:
             many = await refused(client, "bulk_assign_content", content_item=item, users=people[:1_001])
-            assert "1000" in many["message"]
+            assert "1,000" in many["message"]
             preview = await ask(client, "bulk_assign_content", content_item=item, users=people[:1_000])
             assert preview["status"] == "confirmation_required"
             stage.change(

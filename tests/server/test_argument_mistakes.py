@@ -37,10 +37,10 @@ MISTAKES: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("list_assignments", {"created_gte": "yesterday"}, "created_gte", ["ISO 8601"]),
     ("list_assignments", {"created_gte": "2026-01-01T25:00:00Z"}, "created_gte", ["ISO 8601"]),
     ("search_content", {"content_type": ["article", "film"]}, "content_type", ["entry 2", "film", "scheduled_track"]),
-    ("search_content", {"content_type": "article"}, "content_type", ["valid list", "article"]),
+    ("search_content", {"content_type": "film"}, "content_type", ["entry 1", "film"]),
     ("search_content", {"content_type": []}, "content_type", ["at least 1 item"]),
-    ("search_content", {"content_type": "[not json"}, "content_type", ["valid list", "[not json"]),
-    ("add_group_members", {"group": SOME_ID, "members": ["a"] * 1001}, "members", ["at most 1000 items"]),
+    ("search_content", {"content_type": "[not json"}, "content_type", ["entry 1", "[not json"]),
+    ("add_group_members", {"group": SOME_ID, "members": ["a"] * 1001}, "members", ["at most 1,000 entries", "split"]),
     ("archive_content_items", {"items": []}, "items", ["at least 1 item"]),
     ("create_user", {"email": "a@b.example", "name": "  "}, "name", ["at least 1 character"]),
     ("create_article", {"name": "A", "duration": -1}, "duration", ["greater than or equal to 0"]),
@@ -59,9 +59,8 @@ async def test_a_mistake_is_named_and_nothing_sent(
         error = await refused(client, tool, **arguments)
     assert error["code"] == "invalid_argument"
     assert error["retryable"] is False
-    said = "; ".join(error["field_errors"][name])
     for word in words:
-        assert word in said
+        assert word in error["message"]
     assert name in error["message"]
     assert "Nothing was sent" in error["message"]
     assert "pydantic" not in error["message"]
@@ -72,8 +71,8 @@ async def test_a_mistake_is_named_and_nothing_sent(
 async def test_all_mistakes_are_named_at_once(way: Way, tenant: Tenant) -> None:
     async with connected(tenant, way) as client:
         error = await refused(client, "list_users", page=0, role="boss", nmae="x")
-    assert set(error["field_errors"]) == {"page", "role", "nmae"}
     assert error["message"].startswith("list_users: 3 invalid arguments")
+    assert all(f"{name}: " in error["message"] for name in ("page", "role", "nmae"))
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ async def test_allow_still_wants_the_flags(stage: Stage) -> None:
     async with connected(stage.tenant, confirm="allow") as client:
         error = await refused(client, "replace_group_members", **call)
         assert error["code"] == "invalid_argument"
-        assert error["field_errors"] == {"confirm_replace": ["must be true"], "confirm_large_removal": ["must be true"]}
+        assert "confirm_replace=true and confirm_large_removal=true" in error["message"]
         assert stage.writes() == []
         flags = {"confirm_replace": True, "confirm_large_removal": True}
         assert (await ask(client, "replace_group_members", **call, **flags))["status"] == "done"
@@ -261,7 +261,8 @@ def binding(**changes: Any) -> Binding:
     plan = Plan(
         Named(kind="user", public_id="1", name="A"), "Do it.", _nothing, **{"state": [1], **changes.pop("plan", {})}
     )
-    return Binding(**{"tool": "t", "arguments": {"a": 1}, "caller": "c", "plan": plan, **changes})
+    whole = {"tool": "t", "arguments": {"a": 1}, "things": {"user": "1"}, "caller": "c", "plan": plan, **changes}
+    return Binding(**whole)
 
 
 @settings(deadline=None, derandomize=True, max_examples=200)
@@ -287,6 +288,8 @@ def test_a_token_is_bound_to_all_that_was_shown() -> None:
         binding(arguments={"a": 2}),
         binding(arguments={"a": 1, "b": None}),
         binding(caller="d"),
+        binding(things={"user": "2"}),
+        binding(things={"user": "1", "members": ["3"]}),
         binding(plan={"state": [2]}),
         binding(plan={"effects": ["more"]}),
     ):

@@ -16,7 +16,7 @@ from pp_mcp.config import load
 from pp_mcp.demo import Tenant
 from pp_mcp.inventory import enabled
 from pp_mcp.server.app import build_server
-from pp_mcp.server.writes import Agreement
+from pp_mcp.server.asking import Agreement
 
 pytestmark = pytest.mark.anyio
 

@@ -154,8 +154,9 @@ def test_debug_logs_no_answers_and_no_tokens() -> None:
         }
         body = {"jsonrpc": "2.0", **call(1, "list_users", {"page_size": 5}, _meta=META)}
         answered = httpx2.post(f"{url}/mcp", json=body, headers=headers).text
-        for _ in range(50):
-            httpx2.post(f"{url}/mcp", json=body, headers={**headers, "Host": "evil.example"})
+        with httpx2.Client() as flood:
+            for _ in range(30):
+                flood.post(f"{url}/mcp", json=body, headers={**headers, "Host": "evil.example"})
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
         assert process.stderr is not None
@@ -163,7 +164,7 @@ def test_debug_logs_no_answers_and_no_tokens() -> None:
     assert "acme.example" in answered
     assert "acme.example" not in log
     assert "pp_demo" not in log
-    assert log.count("evil.example") <= 1
+    assert 1 <= log.count("evil.example") <= 3
 
 
 def test_sigterm_ends_stdio_at_once_and_cleanly() -> None:

@@ -14,7 +14,7 @@ from pp_mcp.server.references import LONGEST, ONE_BY_ONE, id_in
 pytestmark = pytest.mark.anyio
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-WEB = "https://acme.plusplus.app"
+WEB = "https://demo.plusplus.app"
 
 
 def forms_of(stage: Stage, kind: str) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def forms_of(stage: Stage, kind: str) -> dict[str, Any]:
         "name with space": "  " + name.replace(" ", "   ") + " ",
         "URL": f"{WEB}/{table}/{public_id}_{slug}/",
         "URL without slug": f"{WEB}/{table}/{public_id}",
-        "URL with query": f"HTTPS://ACME.plusplus.app/x/{public_id.upper()}/edit?tab=1#top",
+        "URL with query": f"HTTPS://DEMO.plusplus.app/x/{public_id.upper()}/edit?tab=1#top",
         "wanted": public_id,
     }
 
@@ -140,12 +140,12 @@ async def test_none_offers_what_is_near(given: str, near: str | None, client: Cl
     assert error["code"] == "unclear_reference"
     if near is None:
         assert "candidates" not in error
-        assert error["message"].startswith(f"user: No person matches “{given}”")
+        assert error["message"].startswith(f"user: Not found: no person is called “{given}”")
         assert "list_users" in error["message"]
     else:
         assert near in [one["name"] for one in error["candidates"]]
         assert len(error["candidates"]) <= 5
-        assert f"No person is called exactly “{given}”." in error["message"]
+        assert f"No person is called “{given}”." in error["message"]
 
 
 async def test_part_of_a_name_is_not_the_name(client: Client, stage: Stage) -> None:
@@ -181,8 +181,17 @@ async def test_an_id_of_nothing_names_the_tool_that_finds_one(tool: str, argumen
         assert re.search(r"(list|search)_\w+ finds valid ones", error["message"])
 
 
-HOPELESS = ["", "   ", "\x00", "a\x00b", "a\x1b[31mb", "\u200b", "a\u202eb", "x" * (LONGEST + 1)]
-HOPELESS += ["https://acme.plusplus.app/", "http://[broken", "x@", "@x", "a@b", "jane@acme.example; drop", "\U000e0041"]
+HOPELESS = ["   ", "\x00", "a\x00b", "a\x1b[31mb", "\u200b", "a\u202eb", "x" * (LONGEST + 1)]
+HOPELESS += [
+    "https://demo.plusplus.app/",
+    "https://elsewhere.example/",
+    "http://[broken",
+    "x@",
+    "@x",
+    "a@b",
+    "jane@acme.example; drop",
+    "\U000e0041",
+]
 
 
 @pytest.mark.parametrize("given", HOPELESS, ids=ascii)

@@ -1,0 +1,70 @@
+"""The README's set-up lines work as printed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pp_mcp.cli import _connecting, main
+from pp_mcp.config import load
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAM = "/path/to/.venv/bin/pp-mcp"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Every call of pp-mcp in the README's shell blocks, and those that it has clients make: the arguments."""
+    found: list[list[str]] = []
+    for line in "".join(blocks("sh")).splitlines():
+        words = shlex.split(line, comments=True)
+        for start, word in enumerate(words):
+            if word.endswith("pp-mcp"):
+                found.append(words[start + 1 :])
+    return found
+
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_every_command_exists_with_its_options(arguments: list[str]) -> None:
+    ended = CliRunner().invoke(main, [*arguments, "--help"])
+    assert ended.exit_code == 0, ended.output
+
+
+def test_settings_of_clients_are_json_and_name_real_settings() -> None:
+    found = [json.loads(text) for text in blocks("json")]
+    assert len(found) == 2
+    for settings in found:
+        (server,) = (settings.get("mcpServers") or settings["servers"]).values()
+        assert server["command"] == PROGRAM
+        assert load(environ=server["env"]).warnings == ([] if "inputs" not in settings else [WARNING])
+        for used in re.findall(r"\$\{input:(.*?)\}", json.dumps(settings)):
+            assert used in {one["id"] for one in settings["inputs"]}
+
+
+WARNING = "PP_API_TOKEN does not start with pp_, as tokens of the Public API v2 do."
+
+
+@pytest.mark.parametrize("program", ["pp-mcp", "__main__.py"])
+def test_the_demo_prints_lines_that_start_it_from_anywhere(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [f"bin dir/{program}"])
+    text = _connecting()
+    entry = json.loads(text[text.index("{") : text.rindex("}") + 1])["mcpServers"]["plusplus-demo"]
+    assert Path(entry["command"]).is_absolute()
+    assert (entry["args"][:2] == ["-m", "pp_mcp"]) == (program != "pp-mcp")
+    line = next(line for line in text.splitlines() if "claude mcp add" in line)
+    assert shlex.split(line.partition(" -- ")[2]) == [entry["command"], *entry["args"]]
+
+
+def test_what_the_demo_prints_is_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [PROGRAM])
+    assert _connecting() in README
