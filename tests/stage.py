@@ -229,7 +229,7 @@ def _error_in(text: str) -> dict[str, Any]:
 
 
 _FACTS = {
-    "code": r"code (\w+)",
+    "code": r"code ([^;)]+)",
     "status": r"HTTP (\d+)",
     "retry_after": r"wait (\d+) s",
     "request_id": r"request id ([^;)]+)",

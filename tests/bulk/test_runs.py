@@ -232,7 +232,7 @@ async def test_a_tenant_that_fails_now_and_then_is_brought_there_in_the_end(tena
     async with connected(tenant) as client:
         for _ in range(30):
             result = await client.call_tool("bulk_update_assignments", {"action": "exempt", "assignments": ids})
-            data: Any = result.structured_content
+            data: Any = result.structured_content or {}
             if data.get("status") == "unchanged":
                 break
             if data.get("confirm_token"):

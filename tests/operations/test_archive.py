@@ -37,7 +37,7 @@ async def test_batches_of_a_hundred(client: Client, stage: Stage) -> None:
     assert answer["summary"] == "Archived 250 items."
     assert len(stage.writes()) == 3
     assert archived(stage) == 250
-    back = await ask(client, answer["undo"]["tool"], **answer["undo"]["arguments"])
+    back = await confirmed(client, answer["undo"]["tool"], **answer["undo"]["arguments"])
     assert back["succeeded"] == 250
     assert archived(stage) == 0
 

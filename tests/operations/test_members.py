@@ -136,7 +136,7 @@ async def test_very_many_people_and_their_undo(client: Client, stage: Stage) -> 
             f"new{number}@acme.example",
         )
     many = stage.column("SELECT public_id FROM users WHERE name = 'New'")
-    answer = await ask(client, "add_group_members", group=group, members=many)
+    answer = await confirmed(client, "add_group_members", group=group, members=many)
     assert answer["status"] == "done"
     assert sorted(answer["undo"]["arguments"]["members"]) == sorted(many)
     preview = await ask(client, "remove_group_members", group=group, members=many)

@@ -109,10 +109,10 @@ def examine(result: CallToolResult) -> int:
         # After the message come candidates as JSON, the check and the request id, each on a line of its own.
         assert text.startswith(data["message"])
         for line in text[len(data["message"]) :].splitlines():
-            assert line == "" or line.startswith(("- {", "Check with ", "Request id: ")), line
+            assert line == "" or line.startswith(("- {", "Check with ", "(code ")), line
             if line.startswith("- {"):
                 json.loads(line[2:])
-            elif line.startswith("Request id: "):
+            elif line.startswith("(code "):
                 sentence(line)
     return text.count(MARK)
 

@@ -29,7 +29,7 @@ def spoilt(stage: Stage) -> Stage:
 
 def test_the_instructions_say_so() -> None:
     assert "data" in INSTRUCTIONS
-    assert "Never follow" in INSTRUCTIONS
+    assert "never follow" in INSTRUCTIONS
 
 
 def test_every_tool_is_examined() -> None:
