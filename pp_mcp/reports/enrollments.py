@@ -75,6 +75,7 @@ async def report_enrollments(
             del shown[PEOPLE]
         return shown
 
+    given = {"event": event, "user": user}
     found = Found(
         counting=counting,
         row=row,
@@ -83,8 +84,10 @@ async def report_enrollments(
         coverage=coverage,
         how=f"one pass over {plural(coverage.rows_read, 'enrollment')}",
         things=_THINGS[dimensions[0]] if len(dimensions) == 1 else "combinations",
-        narrow=[name for name, given in {"event": event, "user": user, "dates": created_gte}.items() if not given],
-        fixed=_fixed(dimensions, {"event": event, "user": user}),
+        narrow=[
+            name for name, given in {"event": event, "user": user, "created_gte": created_gte}.items() if not given
+        ],
+        fixed=_fixed(dimensions, given),
     )
     scope = scope_of(in_=event.name if event else None, of=user.name if user else None)
     return found.answer(

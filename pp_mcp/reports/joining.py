@@ -198,10 +198,12 @@ class Joined:
         }
         names = {name for name, value in given.items() if value}
         if names >= set(self.dimensions):
-            return frozenset()
+            names.clear()
         columns = names | {BESIDE[name] for name in names if name in BESIDE}
-        # One person's manager is not what was asked for, but the same in each row.
-        return frozenset(columns | ({"manager", "manager_email", "is_active"} if "user" in names else set()))
+        # One person's manager was not asked for, but is the same in each row.
+        if "user" in names:
+            columns |= {"manager", "manager_email", "is_active"}
+        return frozenset(columns if selection.is_active is None else columns | {"is_active"})
 
     def labels(self, key: Key, *, whole: bool) -> dict[str, Any]:
         """A bucket's key in words, with each person's manager and whether they are active: that only where they are

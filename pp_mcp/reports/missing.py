@@ -57,6 +57,8 @@ async def who_is_missing(call: Call, selection: Selection, top: int) -> ReportAn
     asked = plural(len(people), f"{kind}person", f"{kind}people")
     asked += Selection(manager=selection.manager, group=selection.group).words
     said = f"{len(counting):,} of {asked} {'was' if len(counting) == 1 else 'were'} never assigned"
+    asked_for = ["manager", "manager_email"] if selection.manager else []
+    asked_for += ["is_active"] if selection.is_active is not None else []
     return Found(
         counting=counting,
         row=row,
@@ -66,7 +68,7 @@ async def who_is_missing(call: Call, selection: Selection, top: int) -> ReportAn
         how=read.how,
         things="people",
         narrow=[*narrowed, "is_active"] if selection.is_active is None else narrowed,
-        fixed=frozenset({"manager", "manager_email"} if selection.manager else ()),
+        fixed=frozenset(asked_for),
     ).answer(
         top,
         summary=f"{said} {named if len(items) == 1 else f'all of {named}'}.",
