@@ -216,7 +216,7 @@ async def test_a_table_of_no_rows_has_a_header(client: Client, uri: str, header:
     assert content.text == header + "\r\n"
 
 
-NAMES = {"group": "Platform", "user": "jane.doe@acme.example", "manager": "jane.doe@acme.example"}
+REQUIRED = {"group": "Platform", "user": "jane.doe@acme.example", "manager": "jane.doe@acme.example"}
 """What a required argument can be in the seed."""
 
 
@@ -231,7 +231,7 @@ async def test_what_could_not_be_read_whole_is_an_error(whole: Tenant, name: str
     async with connected(whole, transport=network) as client:
         for part in ("1", "all"):
             required = BY_NAME[name].input_schema.get("required", [])
-            query = f"?part={part}" + "".join(f"&{argument}={NAMES[argument]}" for argument in required)
+            query = f"?part={part}" + "".join(f"&{argument}={REQUIRED[argument]}" for argument in required)
             with pytest.raises(MCPError, match=r"Only 0 of \d+ rows could be read") as caught:
                 await client.read_resource(f"plusplus://{BY_NAME[name].csv}.csv{query}")
             assert "there is no table" in str(caught.value)
