@@ -67,6 +67,11 @@ class _LeanInput(GenerateJsonSchema):
     def str_schema(self, schema: core_schema.StringSchema) -> Schema:
         return _without(super().str_schema(schema), "minLength", "maxLength")
 
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> Schema:
+        # Fewer converters know `const` than a list of one.
+        made = super().literal_schema(schema)
+        return {"enum": [made["const"]], **_without(made, "const")} if "const" in made else made
+
     def list_schema(self, schema: core_schema.ListSchema) -> Schema:
         return {**super().list_schema(schema), "maxItems": schema.get("max_length", MOST_ENTRIES)}
 
@@ -210,7 +215,7 @@ class Operation:
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
-        """JSON Schema 2020-12 of the arguments: strict, without what a reader does not need."""
+        """JSON Schema 2020-12 of the arguments."""
         return lean_input(self.arguments)
 
     @cached_property

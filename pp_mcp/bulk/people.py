@@ -33,8 +33,8 @@ async def update_user(
     clear: ClearArg | None = None,
 ) -> ManyPlan:
     """Change a person's name, role (make them organizer or admin), employee (staff) number or manager (whom they report
-    to), or switch a leaver's account off (deactivate) or on again. Only given fields change; previews a new role or
-    deactivation. Not the e-mail. An HR sync may undo it. Needs an admin's token."""
+    to), or switch a leaver's account off (deactivate) or on again. Several people at once: role, manager, account.
+    Previews a new role or access. Not the e-mail. An HR sync may undo it. Needs an admin's token."""
     asked = params.asked_for(
         clear,
         name=name,

@@ -50,7 +50,7 @@ DueDatesArg = Annotated[
 ]
 
 
-@operation(toolset="bulk", title="Change many people's training at once", effect=Effect.DESTROY)
+@operation(toolset="bulk", title="Extend, complete, waive or drop for many people", effect=Effect.DESTROY)
 async def bulk_update_assignments(
     call: Call,
     action: Annotated[ActionName, Field(description="What to do with each.")],

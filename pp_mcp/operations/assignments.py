@@ -68,7 +68,7 @@ def _instant(text: str) -> datetime:
 
 @operation(
     toolset="assignments",
-    title="List who has which training",
+    title="List training assigned to people",
     effect=Effect.READ,
     csv="lists/assignments",
     record=Assignment,
@@ -90,9 +90,9 @@ async def list_assignments(
     page_size: params.PageSizeArg = 25,
     detail: params.DetailArg = "concise",
 ) -> ListAnswer[AssignmentRow]:
-    """List who has to do which training: everyone a course was given (assigned) to, or what a person has open, and how
-    each stands: not started, in progress, completed, dropped, excused; when due. For counts, rates, groups or managers
-    use report_assignments; late ones: list_overdue_assignments."""
+    """List training assigned (given) to people, by person, course, state or date: who has not started, is in progress,
+    completed, dropped or was excused, what a person still has open, what falls due when. For counts, rates, groups or
+    managers use report_assignments; late ones: list_overdue_assignments."""
     filters: dict[str, Any] = {
         "user": user,
         "content_item": content_item,
@@ -255,8 +255,8 @@ async def assign_content(
 async def update_assignment(
     call: Call,
     assignment: params.AssignmentArg,
-    due_date: Annotated[params.DayArg, Field(description="New due date, YYYY-MM-DD.")] | None = None,
-    expires_at: Annotated[params.ExpiryArg, Field(description="New expiry, ISO 8601.")] | None = None,
+    due_date: Annotated[params.DayArg, Field(description="New due date.")] | None = None,
+    expires_at: Annotated[params.ExpiryArg, Field(description="New expiry: date (its end) or ISO time.")] | None = None,
     clear: Annotated[
         list[Literal["due_date", "expires_at"]], Field(description="Fields to empty.", min_length=1, max_length=2)
     ]

@@ -72,7 +72,7 @@ async def search_content(
 @operation(toolset="content", title="Get one content item", effect=Effect.READ)
 async def get_content_item(call: Call, content_item: params.ItemArg) -> ItemAnswer[ContentRow]:
     """Show all details of one course, learning path, video or other content: description, length, rating, which groups
-    may see it, archived or hidden, how often assigned and completed. To find it use search_content."""
+    may see it, archived or hidden, how often assigned, how many completed it. To find it use search_content."""
     row = full(ContentRow, content_item)
     people = await _finishers(call, content_item)
     if people is None:

@@ -121,7 +121,7 @@ ReasonArg = Annotated[
 
 @operation(toolset="assignments", title="Mark a person's training done", effect=Effect.CHANGE)
 async def complete_assignment(call: Call, assignment: AssignmentArg) -> Plan:
-    """Mark one person's training as done (completed, tick it off): finished elsewhere, certificate or proof from
+    """Mark one person's training as done (tick it off, set to completed): finished elsewhere, certificate or proof from
     outside. Works on outstanding and exempted ones. A track's steps are not completed with it. If they need not do it
     use exempt_assignment; for many bulk_update_assignments."""
     return _step(call, assignment, ACTIONS["complete"])
@@ -129,9 +129,9 @@ async def complete_assignment(call: Call, assignment: AssignmentArg) -> Plan:
 
 @operation(toolset="assignments", title="Unassign training from a person", effect=Effect.DESTROY)
 async def drop_assignment(call: Call, assignment: AssignmentArg, reason: ReasonArg | None = None) -> Plan:
-    """Unassign training: take it off one person's list (given by mistake, should not have it any more, cancel it).
-    Previews first: it cannot be un-dropped, only assigned again from zero. To excuse them and keep the record use
-    exempt_assignment."""
+    """Unassign training: take it off (remove it from) one person's list, given by mistake, should not have it any more,
+    cancel it. Previews first: it cannot be un-dropped, only assigned again from zero. To excuse them and keep the
+    record use exempt_assignment."""
     return _step(call, assignment, ACTIONS["drop"], body={"reason": reason} if reason else {})
 
 

@@ -132,7 +132,9 @@ class ReportAnswer(Answer):
 
 def _cut(name: str, value: Any) -> Any:
     # An e-mail or id that is cut is of no use.
-    return value if not isinstance(value, str) or name.endswith(("email", "_id")) else neutralise(value, LONGEST_NAME)
+    if not isinstance(value, str) or name.endswith(("email", "_id")):
+        return value
+    return neutralise(" ".join(value.split()), LONGEST_NAME)
 
 
 def coverage_answer(coverage: Coverage, how: str) -> CoverageAnswer:

@@ -65,8 +65,8 @@ async def report_assignments(
     top: TopArg = 15,
 ) -> ReportAnswer:
     """Count training progress: completion (compliance) rate or percentage of a course, team or group, which managers
-    have most overdue, done and open by month. Overdue: outstanding (not started or in progress) past its due date.
-    Rate: completed ÷ (all - dropped - exempted). For single rows use list_assignments."""
+    have most overdue, done and open by month, who never got it (missing). Overdue: outstanding (not started or in
+    progress) past its due date. Rate: completed ÷ (all - dropped - exempted). For single rows use list_assignments."""
     filters = {
         "content_type": content_type,
         "state": state,

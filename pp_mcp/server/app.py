@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ from pp_mcp.server.narrowing import Narrowing, narrowing_of
 from pp_mcp.server.perform import Brake, Pace, Runtime
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.reads import Reader
+from pp_mcp.server.redact import Redactor, redact_logs
 from pp_mcp.server.render import rendered_error
 from pp_mcp.server.resources import TOOL_OF, Resources, is_person, suggest
 
@@ -76,6 +78,7 @@ class PlusPlusServer(MCPServer[Any]):
 
     settings_used: Settings
     runtime: Runtime
+    redactor: Redactor
     resources: Resources
     names: frozenset[str]
     """The tools that are served."""
@@ -90,7 +93,7 @@ class PlusPlusServer(MCPServer[Any]):
             )
         if why_not := not_set_up(self.settings_used):
             return rendered_error(ErrorAnswer(code="not_set_up", message=f"{why_not} Nothing was sent."))
-        return await super().call_tool(name, arguments, context)
+        return self.redactor.result(await super().call_tool(name, arguments, context))
 
     async def list_resources(self) -> list[Resource]:
         """Lists the resources of the tools that are served."""
@@ -107,7 +110,8 @@ class PlusPlusServer(MCPServer[Any]):
         if why_not := not_set_up(self.settings_used):
             raise ResourceError(why_not)
         try:
-            return [await self.resources.read(str(uri), context or Context(mcp_server=self))]
+            found = await self.resources.read(str(uri), context or Context(mcp_server=self))
+            return [replace(found, content=self.redactor.text(str(found.content)))]
         except (MCPError, ResourceError):
             raise
         except Exception as error:
@@ -314,4 +318,6 @@ def build_server(
     server.names = names
     server.settings_used = settings
     server.runtime = runtime
+    server.redactor = Redactor(settings.api_token)
+    redact_logs(settings.api_token)
     return server

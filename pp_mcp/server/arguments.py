@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from pp_mcp.answers import Named
 from pp_mcp.api import Api
-from pp_mcp.declare import CONFIRM_TOKEN, Effect, Operation
+from pp_mcp.declare import CONFIRM_TOKEN, MOST_ENTRIES, Effect, Operation
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.server.references import ONLY_BY_ID, Lookup, find, find_all, understand
 from pp_mcp.text import listed, nearest, plural, quoted, word
@@ -47,8 +47,9 @@ def parse(operation: Operation, given: Values) -> BaseModel:
     # A caller may send any number of unknown names, and each costs time.
     unknown = [name for name in islice(given, len(names) + UNKNOWN_NAMED) if name not in names][:UNKNOWN_NAMED]
     for name, value in known.items():
-        if isinstance(value, list) and len(cast("list[Any]", value)) > (most := properties[name]["maxItems"]):
-            wrong = f"must have at most {most:,} entries, not {len(cast('list[Any]', value)):,}: split the list"
+        entries = cast("list[Any]", value) if isinstance(value, list) else []
+        if len(entries) > (most := properties[name].get("maxItems", MOST_ENTRIES)):
+            wrong = f"must have at most {most:,} entries, not {len(entries):,}: split the list"
             raise InvalidArgument(f"{name} {wrong}. Nothing was sent.", field_errors={name: [wrong]})
     try:
         return operation.arguments.model_validate(known | dict.fromkeys(unknown))

@@ -95,3 +95,10 @@ def caller(context: Context[Any, Any]) -> str:
     """Whom a confirm token is good for: the client, and the person where one is known."""
     who = identity(context)
     return f"{who['principal'] or ''}/{who['client'] or 'unnamed client'}"
+
+
+def share_of(context: Context[Any, Any]) -> str:
+    """Whose share of the requests to PlusPlus a call takes: the person's, else the client's at this connection."""
+    known = principal(context)
+    peer = getattr(getattr(context.request_context.request, "client", None), "port", "")
+    return known or f"{caller(context)}:{peer}"

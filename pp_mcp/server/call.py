@@ -14,7 +14,7 @@ from pp_mcp.answers import Answer
 from pp_mcp.declare import Call, Effect, Operation
 from pp_mcp.errors import PlusPlusError, Refused
 from pp_mcp.server.arguments import UNKNOWN_NAMED, parse, resolve
-from pp_mcp.server.asking import caller, identity
+from pp_mcp.server.asking import identity, share_of
 from pp_mcp.server.csv import csv_fields
 from pp_mcp.server.explain import explained, unexpected
 from pp_mcp.server.narrowing import narrowing_of
@@ -50,7 +50,7 @@ class ServedTool(Tool):
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         """Runs the tool. Every failure comes back as a result that says what to do, and shows nothing foreign."""
         operation, runtime = self._operation, self._runtime
-        call = runtime.call(context.report_progress, caller(context))
+        call = runtime.call(context.report_progress, share_of(context))
         write: Write | None = None
         if operation.effect is not Effect.READ:
             known = operation.arguments.model_fields

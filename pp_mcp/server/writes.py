@@ -26,7 +26,7 @@ from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError, Refused
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.plan import Done, Plan, Rest
 from pp_mcp.server.arguments import Resolved, Values, parse, resolve
-from pp_mcp.server.asking import Reply, ask_person, caller, can_ask, principal
+from pp_mcp.server.asking import Reply, ask_person, caller, can_ask, principal, share_of
 from pp_mcp.server.confirm import LIFETIME, Binding, Consent, Start
 from pp_mcp.server.explain import code_of, explained
 from pp_mcp.server.perform import Runtime, log, status_of
@@ -218,7 +218,7 @@ class Write:
         asked = await ask_person(self.context, self.runtime.confirmer, binding, lambda: self._mint(binding, start)[0])
         if asked is Reply.AGREED:
             # A person takes time to answer: all but the items of bulk work is read again, with a time of its own.
-            self.call = self.runtime.call(self.context.report_progress, caller(self.context))
+            self.call = self.runtime.call(self.context.report_progress, share_of(self.context))
             self.start = start if start.kept is not None else None
             return await self.run(arguments, agreed=binding.digest())
         if isinstance(asked, InputRequiredResult):

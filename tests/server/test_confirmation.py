@@ -261,7 +261,8 @@ def binding(**changes: Any) -> Binding:
     plan = Plan(
         Named(kind="user", public_id="1", name="A"), "Do it.", _nothing, **{"state": [1], **changes.pop("plan", {})}
     )
-    return Binding(**{"tool": "t", "arguments": {"a": 1}, "caller": "c", "plan": plan, **changes})
+    whole = {"tool": "t", "arguments": {"a": 1}, "things": {"user": "1"}, "caller": "c", "plan": plan, **changes}
+    return Binding(**whole)
 
 
 @settings(deadline=None, derandomize=True, max_examples=200)
@@ -287,6 +288,8 @@ def test_a_token_is_bound_to_all_that_was_shown() -> None:
         binding(arguments={"a": 2}),
         binding(arguments={"a": 1, "b": None}),
         binding(caller="d"),
+        binding(things={"user": "2"}),
+        binding(things={"user": "1", "members": ["3"]}),
         binding(plan={"state": [2]}),
         binding(plan={"effects": ["more"]}),
     ):

@@ -105,7 +105,7 @@ def test_the_menu_fits_its_budget() -> None:
 async def test_tools_list_whole_fits_its_budget(tenant: Tenant) -> None:
     async with offline(tenant, WAYS[0], toolsets=Settings().toolsets) as client:
         answer = await client.list_tools()
-    assert menu.compact(answer.model_dump(mode="json", by_alias=True, exclude_none=True)) <= 53_000
+    assert menu.compact([on_the_wire(tool) for tool in answer.tools]) <= 53_000
 
 
 @pytest.mark.parametrize("way", WAYS, ids=" ".join)
@@ -151,10 +151,8 @@ def test_the_annotations_follow_from_the_effect(tool: Operation) -> None:
     assert hints.idempotent_hint is not tool.name.startswith("create_")
     assert (tool.effect is Effect.DESTROY) == (tool.name in ALWAYS_CONFIRMED)
     assert tool.may_confirm == (tool.name in ALWAYS_CONFIRMED | SOMETIMES_CONFIRMED)
-    writes = re.match(
-        r"create|update|add|remove|replace|delete|archive|unarchive|assign|complete|drop|exempt|revert|bulk", tool.name
-    )
-    assert (writes is not None) == (tool.effect is not Effect.READ)
+    reads = tool.name.startswith(("get_", "list_", "search_", "report_"))
+    assert reads == (tool.effect is Effect.READ)
 
 
 def test_a_shared_parameter_is_described_identically() -> None:

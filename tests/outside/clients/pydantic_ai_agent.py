@@ -14,7 +14,7 @@ from talk import talk, tell
 
 
 async def main(command: str, *args: str) -> None:
-    toolset = MCPToolset(StdioTransport(command, list(args)))
+    toolset = MCPToolset(StdioTransport(command, list(args)), init_timeout=60)
     model = TestModel(call_tools=["list_users", "list_overdue_assignments", "report_assignments", "report_content"])
     async with toolset:
         result = await Agent(model, toolsets=[toolset]).run("Who is late?")

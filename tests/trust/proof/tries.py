@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-LONGEST = 118
+LONGEST = 170
 """Seconds that one attack may take."""
 
 
