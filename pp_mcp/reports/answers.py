@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, PrivateAttr
 
-from pp_mcp.answers import Answer
+from pp_mcp.answers import Answer, marked
 from pp_mcp.api.walk import Coverage
 from pp_mcp.reports.counting import Bucket, Counting
 from pp_mcp.text import listed, neutralise
@@ -79,7 +79,7 @@ class Found:
         rows: list[ReportRow] = []
         for bucket in buckets:
             shown = ((name, value) for name, value in self.row(bucket, False).items() if name not in self.fixed)
-            row = {name: _cut(name, value) for name, value in shown}
+            row = marked({name: _cut(name, value) for name, value in shown})
             room -= len(json.dumps(row, ensure_ascii=False, separators=(",", ":"))) + 1
             if room < 0 and rows:
                 break

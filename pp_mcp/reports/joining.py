@@ -197,13 +197,12 @@ class Joined:
             "state": selection.filters.get("state"),
         }
         names = {name for name, value in given.items() if value}
+        # One person's manager was not asked for, but is the same in each row.
+        names |= {"manager"} if "user" in names else set()
         if names >= set(self.dimensions):
             names.clear()
         columns = names | {BESIDE[name] for name in names if name in BESIDE}
-        # One person's manager was not asked for, but is the same in each row.
-        if "user" in names:
-            columns |= {"manager", "manager_email", "is_active"}
-        return frozenset(columns if selection.is_active is None else columns | {"is_active"})
+        return frozenset(columns | {"is_active"} if "user" in names or selection.is_active is not None else columns)
 
     def labels(self, key: Key, *, whole: bool) -> dict[str, Any]:
         """A bucket's key in words, with each person's manager and whether they are active: that only where they are

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from pp_mcp.answers import Answer, UserRow, concise
+from pp_mcp.answers import Answer, UserRow, concise, marked
 from pp_mcp.api.walk import walk
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import Assignment
@@ -91,4 +91,4 @@ def _row(assignment: Assignment) -> dict[str, Any]:
         "progress": assignment.progress if assignment.state == "in_progress" else None,
         "completed": (assignment.completed_datetime or "")[:10] or None,
     }
-    return {name: value for name, value in row.items() if value is not None}
+    return marked({name: value for name, value in row.items() if value is not None})

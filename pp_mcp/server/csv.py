@@ -56,8 +56,8 @@ def rows_of_a_part(tool: Operation) -> int:
     """How many rows of the tool's CSV make one part."""
     if tool.record is None:
         return MOST_ROWS
-    columns = list(columns_of(tool.record))
-    return MOST_ROWS // 4 if "description" in columns else MOST_ROWS // 2 if len(columns) > 10 else MOST_ROWS
+    columns = list(columns_of(tool))
+    return MOST_ROWS // 4 if "description" in columns else MOST_ROWS // 2 if len(columns) > 11 else MOST_ROWS
 
 
 def parts(tool: Operation, rows: int) -> int:
@@ -79,7 +79,10 @@ def csv_description(tool: Operation) -> str:
     """What a reader of the template needs to know."""
     columns = tool.columns
     if tool.record is not None:
-        columns = f"{', '.join(columns_of(tool.record))}, and what else the API sends."
+        columns = (
+            f"{', '.join(columns_of(tool))} (fields whose text reads like orders to an assistant), and others "
+            "that the API sends."
+        )
     return (
         f"All rows of {tool.name} as CSV, by its arguments (lists comma-separated), in parts of at most "
         f"{MOST_CHARACTERS:,} characters, each with the header row: part=2 is the second, part=all is everything, for "
@@ -182,7 +185,7 @@ async def csv_text(tool: Operation, call: Call, values: Values, part: int | None
             raise _incomplete(len(rows), expected, "a page has another number of rows than PlusPlus counts")
         if page.next_page is None:
             break
-    return await _sheet_of(columns_of(tool.record), rows, short=True)
+    return await _sheet_of(columns_of(tool), rows, short=True)
 
 
 def _page(values: Values, number: int, size: int) -> Values:
@@ -250,7 +253,7 @@ class _Placed(NamedTuple):
 
 async def _every_page(tool: Operation, call: Call, values: Values) -> str:
     """The rows of a list, over all its pages. Only their text is kept."""
-    sheet = Sheet(columns_of(tool.record) if tool.record else ())
+    sheet = Sheet(columns_of(tool))
     found: list[_Placed] = []
 
     async def page(number: int, size: int) -> Page[_Placed]:
@@ -349,12 +352,16 @@ def _part(value: Any) -> str:
     return str(cast(dict[str, Any], value).get("name", value)) if isinstance(value, dict) else str(value)
 
 
-def columns_of(record: type[BaseModel]) -> Iterator[str]:
-    """The columns that a record of the API has at least."""
-    for name, field in record.model_fields.items():
+def columns_of(tool: Operation) -> Iterator[str]:
+    """The columns that a row of a list has at least: what the API sends, and what the list adds to it."""
+    sent = tool.record.model_fields if tool.record else {}
+    for name, field in sent.items():
         arms = (field.annotation, *get_args(field.annotation))
         inner = next((arm for arm in arms if isinstance(arm, type) and issubclass(arm, BaseModel)), None)
         if inner is None:
             yield name
         else:
             yield from (f"{name}_{part}" for part in inner.model_fields)
+    (row,) = get_args(tool.answer.model_fields["items"].annotation)
+    yield from (name for name in cast("type[BaseModel]", row).model_fields if name not in sent)
+    yield "suspicious"

@@ -85,11 +85,13 @@ def fixed(group_by: list[str], filters: dict[str, Any]) -> set[str]:
     """The columns that need not be said again in every row."""
     names = {name for name in ("manager", "content_type", "state") if name in filters}
     names |= {name for name in SEVERAL if len(filters.get(name, ())) == 1}
+    # One person has one manager.
+    names |= {"manager"} if "user" in names else set()
     if names >= set(group_by):
         names = set()
     columns = names | {f"{name}_email" for name in names & {"user", "manager"}} | {f"{name}_id" for name in names}
     columns |= {"is_active"} if "is_active" in filters else set()
-    return columns | ({"manager", "manager_email", "is_active"} if "user" in names else set())
+    return columns | ({"is_active"} if "user" in names else set())
 
 
 def rows_by_sql(there: Stage, group_by: list[str], filters: dict[str, Any]) -> list[dict[str, Any]]:

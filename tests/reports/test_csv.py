@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 from mcp import Client, MCPError
-from stage import Network, ask, connected, data_of
+from stage import Network, ask, connected
 
 from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.inventory import ALL_TOOLS, BY_NAME
@@ -195,7 +195,7 @@ async def test_report_on_attendance(client: Client, whole: Tenant) -> None:
     [
         (
             "plusplus://lists/users.csv?search=nobody%20at%20all",
-            "public_id,name,email,role,employee_id,is_active,manager_public_id,manager_name,manager_email,date_joined",
+            "public_id,name,email,role,employee_id,is_active,manager_public_id,manager_name,manager_email,date_joined,suspicious",
         ),
         (
             "plusplus://reports/assignments.csv?due_date_lte=1999-01-01&group_by=manager,due_month",
@@ -245,11 +245,7 @@ async def test_the_links_of_answers_can_be_read(client: Client, whole: Tenant) -
         ("list_assignments", {"page_size": 3, "due_date_gte": "2024-01-01", "detail": "full"}),
         ("search_content", {"content_type": ["article", "video"], "page_size": 2, "is_archived": False}),
     ):
-        result = await client.call_tool(tool, asked)
-        answer = data_of(result)
-        link = result.content[1]
-        assert link.type == "resource_link"
-        assert link.uri == answer["csv"]
+        answer = await ask(client, tool, **asked)
         rows = await table(client, answer["csv"])
         whole_answer = await ask(
             client,

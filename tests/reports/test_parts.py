@@ -10,9 +10,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from desk import Watched
 from mcp import Client, MCPError
-from stage import ask, connected
+from stage import Network, ask, connected
 
 from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.inventory import ALL_TOOLS
@@ -89,7 +88,7 @@ async def test_some_have_several_parts(client: Client, whole: Tenant) -> None:
 
 
 async def test_a_part_of_a_list_is_read_alone(whole: Tenant) -> None:
-    network = Watched(whole)
+    network = Network(whole)
     async with connected(whole, transport=network) as client:
         await text_of(client, "plusplus://lists/assignments.csv?part=3")
     assert [query for query in network.queries if "page=3" in query and "page_size=100" in query] == network.queries
@@ -135,7 +134,7 @@ async def test_long_texts_are_cut_in_a_part_and_whole_in_all() -> None:
     ],
 )
 async def test_what_there_is_not_is_an_error(whole: Tenant, uri: str, words: str) -> None:
-    network = Watched(whole)
+    network = Network(whole)
     async with connected(whole, transport=network) as client:
         with pytest.raises(MCPError, match=words):
             await client.read_resource(uri)
@@ -173,7 +172,7 @@ def test_every_template_takes_a_part() -> None:
 
 
 async def test_rows_that_a_list_leaves_out_are_no_part(whole: Tenant) -> None:
-    network = Watched(whole)
+    network = Network(whole)
 
     def loses_one(request: httpx2.Request, _number: int) -> httpx2.Response | None:
         if request.url.params.get("page") != "2":

@@ -122,7 +122,7 @@ async def test_an_unclear_name_says_who_is_meant(client: Client, tenant: Tenant)
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("plusplus://groups/No%20such%20team", "No group"),
+        ("plusplus://groups/No%20such%20team", "no group is called"),
         ("plusplus://lists/assignments.csv?state=late", "state: must be one of not_started"),
         ("plusplus://reports/assignments.csv?group_by=user,planet", "must be one of"),
         ("plusplus://reports/content.csv?stale_days=0", "stale_days: .*greater than or equal to 1"),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from desk import NOON, Desk, desk
-from stage import ask, connected
+from stage import NOON, Stage, ask, connected
 
 from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.errors import InvalidArgument, OutOfTime
@@ -27,26 +26,25 @@ def whole() -> Iterator[Tenant]:
 
 
 @pytest.fixture
-async def there(whole: Tenant) -> AsyncIterator[Desk]:
-    async with desk(whole) as found:
-        yield found
+def there(whole: Tenant) -> Stage:
+    return Stage(whole)
 
 
-def items(there: Desk, count: int, *, least: int = 0) -> list[str]:
+def items(there: Stage, count: int, *, least: int = 0) -> list[str]:
     """Content items by public_id, the least assigned that are assigned more than so often."""
     query = "SELECT public_id FROM content_items WHERE total_assignments > ? ORDER BY total_assignments, id LIMIT ?"
     return [one for (one,) in there.sql(query, least, count)]
 
 
-def requests(there: Desk) -> Counter[str]:
+def requests(there: Stage) -> Counter[str]:
     counts = Counter(path.removeprefix("GET ") for path in there.network.paths)
     there.network.paths.clear()
     return counts
 
 
-async def test_a_few_items_are_read_by_themselves(there: Desk) -> None:
+async def test_a_few_items_are_read_by_themselves(there: Stage) -> None:
     few = items(there, 3)
-    answer = await there.ask("report_assignments", content_item=few, group_by=["state"], is_active=True)
+    answer = await there.answer("report_assignments", content_item=few, group_by=["state"], is_active=True)
     assert "item by item, 3 items" in answer["coverage"]["how"]
     # The items, the people who are active, how many assignments there are, and a page for each item.
     assert requests(there)["/assignments"] == 1 + 3
@@ -57,7 +55,7 @@ async def test_a_few_items_are_read_by_themselves(there: Desk) -> None:
     assert answer["coverage"]["rows_read"] == answer["coverage"]["rows_total"] == total
 
 
-async def test_many_pages_of_few_items_are_all_read(there: Desk) -> None:
+async def test_many_pages_of_few_items_are_all_read(there: Stage) -> None:
     change = there.tenant.connection.executemany
     most = [one for (one,) in there.sql("SELECT id FROM content_items ORDER BY total_assignments DESC LIMIT 2")]
     for item in most:
@@ -66,7 +64,7 @@ async def test_many_pages_of_few_items_are_all_read(there: Desk) -> None:
             [(f"ffffffff-{item:04}-4000-8000-{number:012}", number % 240 + 1, item) for number in range(230)],
         )
     ids = [there.one("SELECT public_id FROM content_items WHERE id = ?", one) for one in most]
-    answer = await there.ask("report_assignments", content_item=ids, group_by=["user"], top=100)
+    answer = await there.answer("report_assignments", content_item=ids, group_by=["user"], top=100)
     assert "item by item, 2 items" in answer["coverage"]["how"]
     wanted = there.sql(
         "SELECT count(*), count(DISTINCT user_id) FROM assignments WHERE content_item_id IN (?, ?)", *most
@@ -76,7 +74,7 @@ async def test_many_pages_of_few_items_are_all_read(there: Desk) -> None:
     there.tenant.connection.execute("DELETE FROM assignments WHERE public_id LIKE 'ffffffff-%'")
 
 
-async def test_rows_that_move_between_the_pages_of_items_are_noticed(there: Desk) -> None:
+async def test_rows_that_move_between_the_pages_of_items_are_noticed(there: Stage) -> None:
     few = items(there, 2)
     seen = iter(range(100))
 
@@ -90,7 +88,7 @@ async def test_rows_that_move_between_the_pages_of_items_are_noticed(there: Desk
         return None
 
     there.network.before = grows
-    answer = await there.ask("report_assignments", content_item=few, group_by=["state"], user=people(there, 5))
+    answer = await there.answer("report_assignments", content_item=few, group_by=["state"], user=people(there, 5))
     assert not answer["coverage"]["complete"]
     assert answer["summary"].startswith("Incomplete: ")
     assert "average_progress" not in str(answer)
@@ -105,13 +103,13 @@ def row(public_id: str, item: str) -> dict[str, Any]:
     }
 
 
-def people(there: Desk, count: int) -> list[str]:
+def people(there: Stage, count: int) -> list[str]:
     return [one for (one,) in there.sql("SELECT public_id FROM users ORDER BY id LIMIT ?", count)]
 
 
-async def test_several_people_are_read_one_by_one(there: Desk) -> None:
+async def test_several_people_are_read_one_by_one(there: Stage) -> None:
     few = people(there, 4)
-    answer = await there.ask("report_assignments", user=few, group_by=["user"])
+    answer = await there.answer("report_assignments", user=few, group_by=["user"])
     assert answer["coverage"]["how"] == "person by person, 4 people"
     assert answer["totals"]["people"] == len(answer["rows"]) == 4
     assert requests(there)["/assignments"] == 1 + 4
@@ -127,7 +125,7 @@ async def test_a_single_string_is_a_list_of_one(whole: Tenant) -> None:
         assert answer["rows"][0]["content_item"] == "Security 101"
 
 
-async def test_who_completed_all_is_said(there: Desk) -> None:
+async def test_who_completed_all_is_said(there: Stage) -> None:
     # The two that most people completed, both of them.
     pair = list(
         there.sql(
@@ -136,19 +134,21 @@ async def test_who_completed_all_is_said(there: Desk) -> None:
                WHERE a.state = b.state AND a.state = 'completed' GROUP BY 1, 2 ORDER BY count(DISTINCT a.user_id) DESC LIMIT 1"""
         )[0]
     )
-    answer = await there.ask("report_assignments", content_item=pair, group_by=["user"], top=100)
+    answer = await there.answer("report_assignments", content_item=pair, group_by=["user"], top=100)
     done = answer["totals"]["completed_all"]
     assert 0 < done < answer["totals"]["people"]
     assert f"{done} of {answer['totals']['people']} people completed all 2" in answer["summary"]
     assert {row["completed_all"] for row in answer["rows"] if "completed_all" in row} == {True, False}
     for given in ({"state": "not_started"}, {"completed_gte": "2026-01-01"}, {"created_gte": "2026-01-01"}):
-        narrowed = await there.ask("report_assignments", content_item=pair, group_by=["user"], **given)
+        narrowed = await there.answer("report_assignments", content_item=pair, group_by=["user"], **given)
         assert "completed_all" not in str(narrowed), given
-    assert "completed_all" not in str(await there.ask("report_assignments", content_item=pair[:1], group_by=["user"]))
+    assert "completed_all" not in str(
+        await there.answer("report_assignments", content_item=pair[:1], group_by=["user"])
+    )
 
 
-async def test_who_left_and_has_overdue_work_is_one_call(there: Desk) -> None:
-    answer = await there.ask("report_assignments", is_active=False, is_overdue=True, group_by=["user"], top=100)
+async def test_who_left_and_has_overdue_work_is_one_call(there: Stage) -> None:
+    answer = await there.answer("report_assignments", is_active=False, is_overdue=True, group_by=["user"], top=100)
     assert "overdue assignments held by deactivated people" in answer["summary"]
     count, persons = there.sql(
         "SELECT count(*), count(DISTINCT user_id) FROM assignments JOIN users u ON u.id = user_id WHERE NOT u.is_active AND state IN ('not_started', 'in_progress') AND due_date < '2026-03-10'"
@@ -166,57 +166,57 @@ async def test_who_left_and_has_overdue_work_is_one_call(there: Desk) -> None:
 
 
 @pytest.mark.parametrize("code", [403, 404, 503])
-async def test_people_that_may_not_be_read_leave_the_report(there: Desk, code: int) -> None:
+async def test_people_that_may_not_be_read_leave_the_report(there: Stage, code: int) -> None:
     there.network.before = lambda request, _: (
         httpx2.Response(code, content=b"{}") if request.url.path.endswith("/users") else None
     )
-    answer = await there.ask("report_assignments", group_by=["content_item"])
+    answer = await there.answer("report_assignments", group_by=["content_item"])
     assert answer["coverage"]["complete"]
     assert "inactive" not in str(answer)
     assert answer["totals"]["people"] == there.one("SELECT count(DISTINCT user_id) FROM assignments")
 
 
-async def test_many_people_are_not_read_for_who_is_active(there: Desk) -> None:
+async def test_many_people_are_not_read_for_who_is_active(there: Stage) -> None:
     there.network.before = lambda request, _: (
         httpx2.Response(200, json={"data": [], "meta": {"page": 1, "page_size": 1, "total_count": 2_501}})
         if request.url.path.endswith("/users")
         else None
     )
-    answer = await there.ask("report_assignments", group_by=["content_item"])
+    answer = await there.answer("report_assignments", group_by=["content_item"])
     assert requests(there)["/users"] == 1
     assert "inactive" not in str(answer)
     # Of few assignments the people are looked up.
-    answer = await there.ask("report_assignments", content_item=items(there, 1), group_by=["state"])
+    answer = await there.answer("report_assignments", content_item=items(there, 1), group_by=["state"])
     assert "profiles looked up" in answer["coverage"]["how"]
     assert "inactive" in answer["totals"]
 
 
-async def test_rows_do_not_repeat_what_was_asked(there: Desk) -> None:
+async def test_rows_do_not_repeat_what_was_asked(there: Stage) -> None:
     manager = there.one(
         "SELECT m.public_id FROM users u JOIN users m ON m.id = u.manager_id GROUP BY m.id ORDER BY count(*) DESC"
     )
-    answer = await there.ask(
+    answer = await there.answer(
         "report_assignments", manager=manager, content_item="Security 101", group_by=["user", "content_item"]
     )
     assert answer["rows"]
     assert not {"manager", "manager_email", "content_item", "content_item_id"} & {
         name for row in answer["rows"] for name in row
     }
-    answer = await there.ask("report_assignments", content_item="Security 101", group_by=["content_item"])
+    answer = await there.answer("report_assignments", content_item="Security 101", group_by=["content_item"])
     assert [row["content_item"] for row in answer["rows"]] == ["Security 101"]
 
 
-async def test_the_summary_leads_to_the_rest(there: Desk) -> None:
-    answer = await there.ask("report_assignments", group_by=["user"], top=5, manager=people(there, 1)[0])
+async def test_the_summary_leads_to_the_rest(there: Stage) -> None:
+    answer = await there.answer("report_assignments", group_by=["user"], top=5, manager=people(there, 1)[0])
     more = answer["totals"]["people"] - 5
     if more > 0:
         assert f"{more} more people in the last row" in answer["summary"]
-    answer = await there.ask("report_assignments", group_by=["user"], top=100)
+    answer = await there.answer("report_assignments", group_by=["user"], top=100)
     more = answer["totals"]["people"] - len(answer["rows"]) + 1
     assert f"{more} more people in the last row: narrow with manager, group" in answer["summary"]
     assert "raise top" not in answer["summary"]
     assert "read csv" in answer["summary"]
-    answer = await there.ask(
+    answer = await there.answer(
         "report_assignments", group_by=["content_type", "state"], top=3, is_overdue=True, user=people(there, 9)
     )
     assert "more combinations" in answer["summary"]
@@ -235,28 +235,28 @@ async def test_the_summary_leads_to_the_rest(there: Desk) -> None:
         ({"content_item": "Security 101", "group": "Platform", "group_by": ["manager"]}, "group_by: not with"),
     ],
 )
-async def test_who_is_missing_needs_what_and_who(there: Desk, given: dict[str, Any], words: str) -> None:
+async def test_who_is_missing_needs_what_and_who(there: Stage, given: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidArgument, match=words):
-        await there.ask("report_assignments", missing=True, **given)
+        await there.answer("report_assignments", missing=True, **given)
     assert requests(there)["/assignments"] == 0
 
 
-async def test_who_is_missing_in_words(there: Desk) -> None:
+async def test_who_is_missing_in_words(there: Stage) -> None:
     group = there.one("SELECT name FROM groups WHERE id = 1")
     pair = items(there, 2, least=20)
-    answer = await there.ask("report_assignments", missing=True, content_item=pair[0], group=group, top=3)
+    answer = await there.answer("report_assignments", missing=True, content_item=pair[0], group=group, top=3)
     people, missing = answer["totals"]["people"], answer["totals"]["missing"]
     assert answer["summary"].startswith(f"{missing} of {people} people in the group “{group}” were never assigned “")
     assert "raise top" in answer["summary"]
     assert answer["rows"][-1] == {"user": f"({missing - 3} more)"}
-    answer = await there.ask("report_assignments", missing=True, content_item=pair, group=group, is_active=False)
+    answer = await there.answer("report_assignments", missing=True, content_item=pair, group=group, is_active=False)
     assert "deactivated p" in answer["summary"]
     assert all(row["missing"] for row in answer["rows"] if "user_email" in row)
-    none = await there.ask("report_assignments", missing=False, content_item=pair[0], group=group)
+    none = await there.answer("report_assignments", missing=False, content_item=pair[0], group=group)
     assert "missing" not in none["totals"]
 
 
-async def test_nobody_is_said_to_lack_what_could_not_be_read(there: Desk) -> None:
+async def test_nobody_is_said_to_lack_what_could_not_be_read(there: Stage) -> None:
     manager = there.one(
         "SELECT m.public_id FROM users u JOIN users m ON m.id = u.manager_id GROUP BY m.id HAVING count(*) > 5"
     )
@@ -266,32 +266,32 @@ async def test_nobody_is_said_to_lack_what_could_not_be_read(there: Desk) -> Non
 
     there.network.before = takes
     with pytest.raises(OutOfTime, match="not everything could be read"):
-        await there.ask("report_assignments", missing=True, content_item="Security 101", manager=manager)
+        await there.answer("report_assignments", missing=True, content_item="Security 101", manager=manager)
 
 
-async def test_a_list_that_could_not_be_read_whole_gives_no_count(there: Desk) -> None:
+async def test_a_list_that_could_not_be_read_whole_gives_no_count(there: Stage) -> None:
     there.network.before = lambda request, _: (
         httpx2.Response(503, content=b"{}") if request.url.params.get("page") == "3" else None
     )
-    answer = await there.ask("list_assignments", completed_gte="2020-01-01")
+    answer = await there.answer("list_assignments", completed_gte="2020-01-01")
     assert "total_count" not in answer
     assert answer["summary"].startswith("Incomplete: ")
     assert "rows read (PlusPlus failed on a page, several times)" in answer["summary"]
     assert len(answer["items"]) == 25
 
 
-async def test_progress_stands_in_rows_where_something_is_begun(there: Desk) -> None:
-    answer = await there.ask("list_assignments", state="in_progress", page_size=100)
+async def test_progress_stands_in_rows_where_something_is_begun(there: Stage) -> None:
+    answer = await there.answer("list_assignments", state="in_progress", page_size=100)
     wanted = dict(there.sql("SELECT public_id, progress FROM assignments WHERE state = 'in_progress'"))
     assert any("progress" in row for row in answer["items"])
     for one in answer["items"]:
         value = wanted[one["public_id"]]
         assert one.get("progress") == (value if value and 0 < value < 1 else None)
-    assert not any("progress" in row for row in (await there.ask("list_assignments", state="completed"))["items"])
+    assert not any("progress" in row for row in (await there.answer("list_assignments", state="completed"))["items"])
 
 
-async def test_what_nobody_ever_finished_is_told_beside(there: Desk) -> None:
-    answer = await there.ask("report_content", stale_days=30)
+async def test_what_nobody_ever_finished_is_told_beside(there: Stage) -> None:
+    answer = await there.answer("report_content", stale_days=30)
     never = there.one(
         "SELECT count(*) FROM content_items c WHERE NOT is_archived AND total_assignments > 0 AND NOT EXISTS (SELECT 1 FROM assignments a WHERE a.content_item_id = c.id AND a.state = 'completed')"
     )
