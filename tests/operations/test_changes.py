@@ -186,6 +186,24 @@ async def test_every_change_of_access_is_previewed_with_its_people_counted(clien
     assert any(f"nobody gains it, {everyone - len(after)} lose it" in effect for effect in preview["effects"])
 
 
+async def test_access_that_cannot_be_counted_is_previewed_all_the_same(
+    client: Client, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item, group = stage.item("id IN (SELECT content_item_id FROM item_groups) AND NOT is_archived"), stage.group()
+
+    def unsaid(request: httpx2.Request, body: Any) -> Any:
+        return {name: value for name, value in body.items() if name != "groups"} if "content_type" in body else body
+
+    async with connected(stage.tenant, transport=Between(stage.tenant, after=unsaid)) as other:
+        preview = await ask(other, "update_content_item", content_item=item, groups=[group])
+    assert preview["status"] == "confirmation_required"
+    assert any("PlusPlus does not say who has it now" in effect for effect in preview["effects"])
+    monkeypatch.setattr("pp_mcp.operations.access.MOST_PAGES", 0)
+    preview = await ask(client, "update_content_item", content_item=item, groups=[group])
+    assert preview["status"] == "confirmation_required"
+    assert any("too many to count" in effect for effect in preview["effects"])
+
+
 @pytest.mark.parametrize(
     ("tool", "reference"), [("update_content_item", "content_item"), ("update_article", "article")]
 )
