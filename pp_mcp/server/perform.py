@@ -77,6 +77,10 @@ class Brake:
             )
         self._hour.add(changes)
 
+    def give_back(self, changes: int) -> None:
+        """So many of them were not made: the call had to stop, and what is left counts when it is done."""
+        self._hour.add(-changes)
+
 
 class Pace:
     """Limits the changes that each principal makes within an hour without confirmation."""

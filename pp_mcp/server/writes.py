@@ -69,10 +69,11 @@ class Write:
         decision = self._decide(binding, arguments, agreed)
         if isinstance(decision, str):
             async with turns.alone(self.call.api.remaining):
-                if writes != self.runtime.writes or (
-                    self.fitting and not self.runtime.confirmer.is_unspent(self.fitting)
-                ):
-                    # Another call has written since this one read, or brought the same token.
+                if self.fitting is not None and not self.runtime.confirmer.is_unspent(self.fitting):
+                    # Another call brought the same token while this one waited: what its preview read is used up too.
+                    writes, self.start = -1, None
+                if writes != self.runtime.writes:
+                    # Another call has written since this one read: what it read may no longer be so.
                     binding = await self._plan(arguments)
                     decision = self._decide(binding, arguments, agreed)
                 if isinstance(decision, str):
@@ -261,6 +262,7 @@ class Write:
         finally:
             if self.fitting is not None and not self.call.api.writes:
                 self.runtime.confirmer.give_back(self.fitting)
+        self.runtime.brake.give_back(done.not_sent)
         return self._tell(plan, done, await self._continue(done.rest, consent) if done.rest else None)
 
     async def _continue(self, rest: Rest, consent: Consent) -> ToolCall | None:
