@@ -1,4 +1,4 @@
-"""The README's set-up lines work as printed."""
+"""The set-up lines of the README and of the other pages work as printed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from pp_mcp.config import load
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [README, *(path.read_text(encoding="utf-8") for path in [ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])]
 PROGRAM = "/path/to/.venv/bin/pp-mcp"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, *pages: str) -> list[str]:
+    return [text for page in pages for text in re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)]
 
 
 def commands() -> list[list[str]]:
-    """Every call of pp-mcp in the README's shell blocks, and those that it has clients make: the arguments."""
+    """Every call of pp-mcp in the pages' shell blocks, and those that they have clients make: the arguments."""
     found: list[list[str]] = []
-    for line in "".join(blocks("sh")).splitlines():
+    for line in "".join(blocks("sh", *PAGES)).splitlines():
         words = shlex.split(line, comments=True)
         for start, word in enumerate(words):
             if word.endswith("pp-mcp"):
@@ -41,7 +42,7 @@ def test_every_command_exists_with_its_options(arguments: list[str]) -> None:
 
 
 def test_settings_of_clients_are_json_and_name_real_settings() -> None:
-    found = [json.loads(text) for text in blocks("json")]
+    found = [json.loads(text) for text in blocks("json", README)]
     assert len(found) == 2
     for settings in found:
         (server,) = (settings.get("mcpServers") or settings["servers"]).values()
