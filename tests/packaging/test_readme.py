@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pp_mcp.cli import _connecting, main
+from pp_mcp.cli import main
+from pp_mcp.commands.demo import connecting
 from pp_mcp.config import load
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +59,7 @@ WARNING = "PP_API_TOKEN does not start with pp_, as tokens of the Public API v2 
 @pytest.mark.parametrize("program", ["pp-mcp", "__main__.py"])
 def test_the_demo_prints_lines_that_start_it_from_anywhere(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [f"bin dir/{program}"])
-    text = _connecting()
+    text = connecting()
     entry = json.loads(text[text.index("{") : text.rindex("}") + 1])["mcpServers"]["plusplus-demo"]
     assert Path(entry["command"]).is_absolute()
     assert (entry["args"][:2] == ["-m", "pp_mcp"]) == (program != "pp-mcp")
@@ -68,4 +69,4 @@ def test_the_demo_prints_lines_that_start_it_from_anywhere(program: str, monkeyp
 
 def test_what_the_demo_prints_is_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [PROGRAM])
-    assert _connecting() in README
+    assert connecting() in README
