@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from pp_mcp.cli import main
+from pp_mcp.commands.clients import BY_NAME, Launch
 from pp_mcp.commands.demo import connecting
-from pp_mcp.config import load
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,18 +42,9 @@ def test_every_command_exists_with_its_options(arguments: list[str]) -> None:
     assert ended.exit_code == 0, ended.output
 
 
-def test_settings_of_clients_are_json_and_name_real_settings() -> None:
-    found = [json.loads(text) for text in blocks("json", README)]
-    assert len(found) == 2
-    for settings in found:
-        (server,) = (settings.get("mcpServers") or settings["servers"]).values()
-        assert server["command"] == PROGRAM
-        assert load(environ=server["env"]).warnings == ([] if "inputs" not in settings else [WARNING])
-        for used in re.findall(r"\$\{input:(.*?)\}", json.dumps(settings)):
-            assert used in {one["id"] for one in settings["inputs"]}
-
-
-WARNING = "PP_API_TOKEN does not start with pp_, as tokens of the Public API v2 do."
+def test_the_readmes_settings_are_what_init_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [PROGRAM])
+    assert blocks("json", README) == [BY_NAME["cursor"].printed(Launch(address={"PP_TENANT": "acme"})) + "\n"]
 
 
 @pytest.mark.parametrize("program", ["pp-mcp", "__main__.py"])
