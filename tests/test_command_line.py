@@ -76,7 +76,8 @@ def test_the_version() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in ("README.md", "server.json"):
+    (tmp_path / "docs").mkdir()
+    for name in ("README.md", "docs/settings.md", "server.json"):
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
     return tmp_path
