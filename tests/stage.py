@@ -339,7 +339,7 @@ class Stage:
         """What a tool's function gives: an answer, or the plan of a write."""
         operation = BY_NAME[tool]
         call = self.call(budget=budget, today=today)
-        values, _ = await prepare(operation, given, call.api)
+        values, _ = await prepare(operation, given, call)
         self.values = values
         return await operation.function(call, **values)
 
