@@ -1,4 +1,4 @@
-"""`python -m tests.bench [reports|menu|soak|tasks]`."""
+"""`python -m tests.bench [reports|menu|soak|asked|tasks]`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import sys
 import anyio
 import click
 
+from tests.bench import asked as asking
 from tests.bench import menu as menus
 from tests.bench import reports as reporting
 from tests.bench import soak as soaking
 from tests.bench import tasks as doing
-from tests.bench.asking import QUESTIONS
-from tests.bench.changing import CHANGES
+from tests.bench.chore_changes import CHANGES
+from tests.bench.chore_questions import QUESTIONS
 from tests.bench.tenant import Place
 
 
@@ -75,6 +76,12 @@ def menu() -> None:
     """Characters of the menu of tools; exit 1 where it is over its budget."""
     click.echo(menus.table())
     sys.exit(menus.total() > menus.BUDGET)
+
+
+@main.command()
+def asked() -> None:
+    """Thirty kinds of question on the demo tenant: calls and characters of each."""
+    click.echo(asking.table(anyio.run(asking.run)))
 
 
 @main.command()

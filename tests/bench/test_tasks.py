@@ -7,8 +7,8 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from tests.bench.asking import QUESTIONS
-from tests.bench.changing import CHANGES
+from tests.bench.chore_changes import CHANGES
+from tests.bench.chore_questions import QUESTIONS
 from tests.bench.tasks import Comparison, Desk, menus, run, solve, table, total
 
 TASKS = [*QUESTIONS, *CHANGES]
