@@ -57,6 +57,7 @@ from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
 from pp_mcp.server.perform import Brake, Pace, Runtime
+from pp_mcp.server.principal import principal
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.reads import Reader
 from pp_mcp.server.redact import Redactor, redact_logs
@@ -257,7 +258,7 @@ def build_server(
     `transport` replaces the network, for the demo tenant and for tests. The client of the API is opened when the server
     starts serving and closed when it stops; one for all requests.
     """
-    key = settings.signing_key
+    keys = settings.signing_keys
     client = Client(
         # While the address is missing, no call gets as far as the client.
         base_url=settings.base_url or "https://missing.invalid",
@@ -272,7 +273,7 @@ def build_server(
     )
     runtime = Runtime(
         client=client,
-        confirmer=Confirmer(key, settings.base_url, settings.confirm),
+        confirmer=Confirmer(keys, settings.base_url, settings.confirm),
         brake=Brake(settings.max_writes_per_hour or None),
         pace=Pace(settings.unconfirmed_writes),
         audit=audit_log(settings),
@@ -308,7 +309,10 @@ def build_server(
         # Lists never change while the server runs, so there is nothing to subscribe to, in either era.
         subscriptions=False,
         cache_hints={"tools/list": _HOUR, "server/discover": _HOUR},
-        request_state_security=RequestStateSecurity(keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest()]),
+        request_state_security=RequestStateSecurity(
+            keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest() for key in keys],
+            bind_principal=lambda _: principal() or None,
+        ),
     )
     names = frozenset(tool.name for tool in tools)
     server.resources = Resources(runtime, names)

@@ -20,11 +20,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pp_mcp import __version__
-from pp_mcp.config import is_this_computer
 from pp_mcp.errors import Refused
 from pp_mcp.logs import quiet_when_stdout_breaks
 from pp_mcp.server.app import PlusPlusServer
 from pp_mcp.server.connections import BoundedProtocol
+from pp_mcp.values import is_this_computer
 
 log = logging.getLogger("pp_mcp.server")
 

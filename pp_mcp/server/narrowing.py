@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pp_mcp.config import TOOLSETS
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.errors import Refused
+from pp_mcp.values import TOOLSETS
 
 READ_ONLY = "x-pp-read-only"
 ONLY_TOOLSETS = "x-pp-toolsets"

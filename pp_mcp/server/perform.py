@@ -56,30 +56,31 @@ class LastHour:
 
 
 class Brake:
-    """Limits the changes of an hour, of this process; people or things changed, not requests. None: no limit."""
+    """Limits the changes of each principal's hour; people or things changed, not requests. None: no limit."""
 
     def __init__(self, most: int | None, now: Callable[[], float] = time.monotonic) -> None:
         self._most = most
-        self._hour = LastHour(now)
+        self._hours: defaultdict[str, LastHour] = defaultdict(lambda: LastHour(now))
 
-    def take(self, changes: int) -> None:
+    def take(self, principal: str, changes: int) -> None:
         """Counts `changes` more.
 
         Raises:
             Refused: they would exceed the hourly limit; none of them is counted.
         """
-        made = self._hour.count
+        hour = self._hours[principal]
+        made = hour.count
         if self._most is not None and made + changes > self._most:
             raise Refused(
                 f"This would make {made + changes:,} changes within an hour; {self._most:,} are allowed "
-                f"(PP_MAX_WRITES_PER_HOUR), {made:,} were made.{self._hour.again} Nothing was sent. If this many "
+                f"(PP_MAX_WRITES_PER_HOUR), {made:,} were made.{hour.again} Nothing was sent. If this many "
                 "changes are intended, a person has to raise the limit."
             )
-        self._hour.add(changes)
+        hour.add(changes)
 
-    def give_back(self, changes: int) -> None:
+    def give_back(self, principal: str, changes: int) -> None:
         """So many of them were not made: the call had to stop, and what is left counts when it is done."""
-        self._hour.add(-changes)
+        self._hours[principal].add(-changes)
 
 
 class Pace:
