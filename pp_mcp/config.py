@@ -33,6 +33,7 @@ from pp_mcp.values import (
     checked_url,
     did_you_mean,
     parts_of,
+    tenant_url,
 )
 
 _SECRETS = ("api_token", "secret_key")
@@ -212,7 +213,7 @@ class Settings(BaseSettings):
     @classmethod
     def _base_url(cls, value: str, info: ValidationInfo) -> str:
         tenant = info.data.get("tenant")
-        of_tenant = f"https://{tenant}.plusplus.app{API_PATH}" if tenant else ""
+        of_tenant = tenant_url(tenant) if tenant else ""
         # An invalid PP_ALLOW_HTTP is reported by itself, not a second time here.
         url = checked_url(value, allow_http=info.data.get("allow_http", True)) if value else of_tenant
         if of_tenant and url != of_tenant:

@@ -28,6 +28,11 @@ _HOST_HEADER = re.compile(r"([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 _ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 
 
+def tenant_url(tenant: str) -> str:
+    """The base URL of a tenant, by its subdomain."""
+    return f"https://{tenant}.plusplus.app{API_PATH}"
+
+
 def checked_url(url: str, *, allow_http: bool) -> str:
     """The base URL in its canonical form. Plain http is for this computer only, unless `allow_http`."""
     example = f"such as https://acme.plusplus.app{API_PATH}"
@@ -106,9 +111,10 @@ def _keys(value: SecretStr) -> SecretStr:
     return value
 
 
-def _address(value: str) -> str:
+def checked_address(value: str) -> str:
+    """The same web address, if it is one over https, or of this computer."""
     parts = urlsplit(value)
-    if value and not (parts.hostname and (parts.scheme == "https" or is_this_computer(parts.hostname))):
+    if not (parts.hostname and (parts.scheme == "https" or is_this_computer(parts.hostname))):
         raise ValueError("is not an https:// address. Give it as its metadata does, such as https://login.example.com")
     return value
 
@@ -176,7 +182,7 @@ Subdomain = Annotated[str | None, AfterValidator(_subdomain)]
 Subdomains = Annotated[_Set, AfterValidator(_subdomains)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
 Keys = Annotated[SecretStr, AfterValidator(_keys)]
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(lambda value: checked_address(value) if value else value)]
 Algorithms = Annotated[_Set, AfterValidator(_algorithms)]
 Hosts = Annotated[_InOrder, AfterValidator(_hosts)]
 Origins = Annotated[_InOrder, AfterValidator(_origins)]

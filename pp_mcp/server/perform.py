@@ -20,6 +20,7 @@ from pp_mcp.audit import AuditLog, Entry
 from pp_mcp.declare import Call
 from pp_mcp.errors import OutOfTime, PlusPlusError, Refused
 from pp_mcp.plan import Done, Plan
+from pp_mcp.server.clients import CallerClients
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.explain import code_of
 from pp_mcp.text import plural
@@ -147,6 +148,8 @@ class Runtime:
 
     client: Client
     confirmer: Confirmer
+    callers: CallerClients | None = None
+    """The clients of the API with the callers' own tokens; None where all calls act with the server's."""
     brake: Brake = field(default_factory=lambda: Brake(None))
     pace: Pace = field(default_factory=lambda: Pace(50))
     turns: Turns = field(default_factory=Turns)
@@ -165,12 +168,17 @@ class Runtime:
     ) -> Call:
         """What one tool call works with; its time begins now. `caller` is whose share its requests count under."""
         return Call(
-            api=self.client.call(caller=caller),
+            api=self.client_of_caller.call(caller=caller),
             today=self.today(),
             secrets_dir=self.secrets_dir,
             progress=progress,
             stopping=self.stopping,
         )
+
+    @property
+    def client_of_caller(self) -> Client:
+        """The client of the API for the request that is being answered; raises Refused where it brought no token."""
+        return self.client if self.callers is None else self.callers.client()
 
     @contextmanager
     def writing(self) -> Generator[None]:

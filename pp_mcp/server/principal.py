@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -11,18 +12,27 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import principal_components
 from pydantic import SecretStr
 
+SCOPES = ("pp:read", "pp:write", "pp:destroy")
+"""What a bearer token may do; each includes those before it."""
+
+
+def included(scopes: Iterable[object]) -> list[str]:
+    """Our scopes among these, with those that they include."""
+    return list(SCOPES[: max((SCOPES.index(one) + 1 for one in scopes if one in SCOPES), default=0)])
+
 
 @dataclass(frozen=True)
 class Brought:
-    """What a caller brings to act with their own rights (PP_CALLER_TOKENS): the headers X-PP-Token and X-PP-Tenant."""
+    """What a caller brings to act with their own rights (PP_CALLER_TOKENS), by the headers X-PP-Token and X-PP-Tenant.
+    The address is empty where they name no tenant that is served."""
 
     token: SecretStr
-    tenant: str = ""
+    base_url: str
 
     @property
     def digest(self) -> str:
         """SHA-256, in hex, of both: names them without showing them."""
-        return hashlib.sha256(f"{self.tenant}\0{self.token.get_secret_value()}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.base_url}\0{self.token.get_secret_value()}".encode()).hexdigest()
 
 
 brought: ContextVar[Brought | None] = ContextVar("brought", default=None)
@@ -38,6 +48,12 @@ def principal() -> str:
     if access is None and own is None:
         return ""
     return json.dumps([*(principal_components(access) if access else ()), own.digest if own else None])
+
+
+def tenant_in_use(default: str) -> str:
+    """The base URL that the request which is being answered is about."""
+    own = brought.get()
+    return own.base_url if own else default
 
 
 def shown_principal() -> dict[str, str | None]:
