@@ -285,6 +285,7 @@ def build_server(
     callers = CallerClients(make_client) if settings.caller_tokens else None
     # While the address is missing, or callers bring it, no call gets as far as this client.
     client = make_client(settings.base_url or "https://missing.invalid", settings.api_token)
+    zone = ZoneInfo(settings.timezone)
     runtime = Runtime(
         client=client,
         callers=callers,
@@ -293,7 +294,8 @@ def build_server(
         pace=Pace(settings.unconfirmed_writes),
         audit=audit_log(settings),
         secrets_dir=secrets_dir,
-        today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
+        today=lambda: datetime.now(zone).date(),
+        zone=zone,
     )
 
     connections = 0
