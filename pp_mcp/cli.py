@@ -11,6 +11,7 @@ from pp_mcp import __version__
 COMMANDS = (
     "serve",
     "demo",
+    "init",
     "contract",
     "audit",
 )
