@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shlex
 import struct
 import tomllib
 from pathlib import Path
@@ -14,9 +15,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import anyio
 import jsonschema
 import pytest
+from click.testing import CliRunner
 from stage import connected
 
 from pp_mcp import __version__, bundles
+from pp_mcp.cli import main
 from pp_mcp.commands.clients import BY_NAME
 from pp_mcp.config import Settings, load
 from pp_mcp.demo import Tenant
@@ -128,6 +131,18 @@ def test_the_link_for_cursor_says_what_to_start_and_holds_no_token() -> None:
     assert query["name"] == ["plusplus"]
     assert (made["command"], made["args"]) == ("uvx", [f"pp-mcp@{__version__}"])
     assert made["env"] == {"PP_TENANT": "acme", "PP_API_TOKEN": BY_NAME["cursor"].token}
+
+
+def test_the_lines_for_a_shell_start_this_server() -> None:
+    page = (ROOT / "docs/publishing.md").read_text(encoding="utf-8")
+    block = page.partition("<!-- install -->")[2].partition("<!-- /install -->")[0]
+    uvx, docker = (shlex.split(line) for line in block.partition("```sh\n")[2].partition("```")[0].splitlines())
+    assert uvx[:2] == ["uvx", f"pp-mcp@{__version__}"]
+    image = docker.index(f"pp-mcp/pp-mcp:{__version__}")
+    assert docker[:image] == ["docker", "run", "--rm", "-i", "-e", "PP_TENANT", "-e", "PP_API_TOKEN"]
+    assert load(environ={name: "pp-x" for name in docker if name.startswith("PP_")}).missing == []
+    for words in (uvx[2:], docker[image + 1 :]):
+        assert CliRunner().invoke(main, [*words, "--help"]).exit_code == 0
 
 
 def test_the_registry_knows_the_headers_that_the_server_reads() -> None:
