@@ -73,9 +73,15 @@ def test_the_bundle_with_the_source_serves(uv: Path, tmp_path: Path) -> None:
 
 def test_uvx_runs_the_checkout(uv: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "HOME": str(tmp_path), "UV_PYTHON": sys.executable}
-    command = [uv / "uvx", "--from", ROOT, "pp-mcp", "--version"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert "pp-mcp, version" in ended.stdout, ended.stderr
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [uv / "uvx", "--from", ROOT, "pp-mcp", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+    assert "pp-mcp serves" in run("demo").stdout
+    ended = run("init", "--demo", "--yes", "cursor")
+    assert (ended.returncode, "uv tool install" in ended.stderr) == (2, True), ended.stderr
+    assert not (tmp_path / ".cursor").exists()
 
 
 def claude(modules: Path, *arguments: str | Path, cwd: Path, **environment: str) -> str:
