@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import runpy
 import shlex
 import struct
 import tomllib
@@ -18,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 from stage import connected
 
-from pp_mcp import __version__, bundles
+from pp_mcp import __version__
 from pp_mcp.cli import main
 from pp_mcp.commands.clients import BY_NAME
 from pp_mcp.config import Settings, load
@@ -27,6 +28,7 @@ from pp_mcp.inventory import BY_NAME as TOOLS
 from pp_mcp.server.narrowing import ONLY_TOOLSETS, READ_ONLY
 
 ROOT = Path(__file__).parents[2]
+bundles = runpy.run_path(str(ROOT / "bundles" / "make.py"))
 SKILLS = sorted((ROOT / "bundles" / "claude-code" / "skills").glob("*/SKILL.md"))
 
 
@@ -35,7 +37,8 @@ def read(path: str) -> dict[str, Any]:
 
 
 def test_the_committed_files_are_what_the_code_makes() -> None:
-    assert {path: (ROOT / path).read_text(encoding="utf-8") for path in bundles.files()} == bundles.files()
+    made: dict[str, str] = bundles["files"]()
+    assert {path: (ROOT / path).read_text("utf-8") for path in made} == made, "run: python bundles/make.py"
 
 
 def test_all_say_this_version() -> None:
@@ -48,7 +51,7 @@ def test_all_say_this_version() -> None:
     }
     assert found == dict.fromkeys(found, __version__)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert (project["license"], project["license-files"]) == (bundles.LICENSE, ["LICENSE"])
+    assert (project["license"], project["license-files"]) == (bundles["LICENSE"], ["LICENSE"])
     licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "Apache License" in licence
     assert "Copyright 2026 the pp-mcp authors" in licence
