@@ -212,7 +212,7 @@ class Settings(BaseSettings):
         {}, description="Paths and parameter names that differ on your tenant: a JSON object, or a file with one."
     )
     timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
-        "UTC", description="Time zone that decides which day today is: a name such as Europe/Berlin. Default: UTC."
+        "UTC", description="Time zone of today and of dates in arguments: a name such as Europe/Berlin. Default: UTC."
     )
     audit_log: str = Field(
         "", description="File that records every write, before and after it happens; - for stderr. Default: none."

@@ -339,7 +339,7 @@ class Stage:
         """What a tool's function gives: an answer, or the plan of a write."""
         operation = BY_NAME[tool]
         call = self.call(budget=budget, today=today)
-        values, _ = await prepare(operation, given, call.api)
+        values, _ = await prepare(operation, given, call)
         self.values = values
         return await operation.function(call, **values)
 
@@ -431,3 +431,9 @@ class Stage:
             "(SELECT content_item_id FROM assignments a JOIN users u ON u.id = a.user_id WHERE u.email = ?) ORDER BY id"
         )
         return self.one(query, person)
+
+
+async def settled(turns: int = 60) -> None:
+    """Gives every task its turns until all of them wait for something. `wait_all_tasks_blocked` would wait 0.1 s."""
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()

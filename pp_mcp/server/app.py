@@ -270,6 +270,7 @@ def build_server(
         clock=clock,
         user_agent=f"pp-mcp/{__version__}",
     )
+    zone = ZoneInfo(settings.timezone)
     runtime = Runtime(
         client=client,
         confirmer=Confirmer(key, settings.base_url, settings.confirm),
@@ -277,7 +278,8 @@ def build_server(
         pace=Pace(settings.unconfirmed_writes),
         audit=audit_log(settings),
         secrets_dir=secrets_dir,
-        today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
+        today=lambda: datetime.now(zone).date(),
+        zone=zone,
     )
 
     connections = 0

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,7 @@ class Runtime:
     audit: AuditLog | None = None
     secrets_dir: Path | None = None
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
+    zone: tzinfo = UTC
     writes: int = 0
     """Plans carried out so far. A plan that was begun before the latest one ended may rest on what is no longer so."""
     stopping: anyio.Event = field(default_factory=anyio.Event)
@@ -166,6 +167,7 @@ class Runtime:
         return Call(
             api=self.client.call(caller=caller),
             today=self.today(),
+            zone=self.zone,
             secrets_dir=self.secrets_dir,
             progress=progress,
             stopping=self.stopping,

@@ -109,7 +109,7 @@ class Resources:
             else:
                 given, part = arguments_in(tool, query)
             call = self.runtime.call()
-            values, _ = await prepare(tool, given, call.api)
+            values, _ = await prepare(tool, given, call)
             reader, filters = Reader(self.runtime.audit, identity(context)), {name: values[name] for name in given}
             if not is_thing:
                 csv = await csv_text(tool, call, values, part)

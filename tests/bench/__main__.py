@@ -1,4 +1,4 @@
-"""`python -m tests.bench [reports|http|menu|soak]`."""
+"""`python -m tests.bench [reports|http|menu|soak|asked]`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import anyio
 import click
 
+from tests.bench import asked as asking
 from tests.bench import http as serving
 from tests.bench import menu as menus
 from tests.bench import reports as reporting
@@ -81,6 +82,12 @@ def menu() -> None:
     """Characters of the menu of tools; exit 1 where it is over its budget."""
     click.echo(menus.table())
     sys.exit(menus.total() > menus.BUDGET)
+
+
+@main.command()
+def asked() -> None:
+    """Thirty kinds of question on the demo tenant: calls and characters of each."""
+    click.echo(asking.table(anyio.run(asking.run)))
 
 
 if __name__ == "__main__":
