@@ -44,6 +44,7 @@ from pp_mcp.errors import (
     clean,
     error_from_answer,
 )
+from pp_mcp.telemetry import API_RETRIES, Ending, api_request
 
 T = TypeVar("T")
 
@@ -224,7 +225,10 @@ class Sender:
                 raise pending or refused from None
             attempts += 1
             try:
-                response = await self._attempt(operation, request, spending, departed)
+                if attempts > 1:
+                    API_RETRIES.add(1, {"route": route.path})
+                with api_request(request.method, route.path, self.http.base_url.host) as ending:
+                    response = await self._attempt(operation, request, spending, departed, ending)
                 lost = gone is not None and pending is not None and response.status_code == 404
                 value = gone(response) if gone and lost else _read(operation, request, response, read)
                 return Written(value, response.status_code, attempts, request_id_of(response))
@@ -251,7 +255,7 @@ class Sender:
                 await self.clock.sleep(delay)
 
     async def _attempt(
-        self, operation: str, request: httpx2.Request, spending: Spending, departed: float
+        self, operation: str, request: httpx2.Request, spending: Spending, departed: float, ending: Ending
     ) -> httpx2.Response:
         """Sends once and leaves the gate. Raises NotReached, AnswerLost."""
         method, is_write = request.method, request.method != "GET"
@@ -261,6 +265,7 @@ class Sender:
             # A write that has begun is not abandoned halfway: nobody would know what became of it.
             with anyio.CancelScope(shield=is_write):
                 outcome = await self._exchange(operation, request, min(self._timeout, spending.remaining))
+            ending.outcome = outcome.status_code if isinstance(outcome, httpx2.Response) else type(outcome).__name__
             await anyio.lowlevel.checkpoint_if_cancelled()
         except anyio.get_cancelled_exc_class():
             if is_write:

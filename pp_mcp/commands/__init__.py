@@ -67,7 +67,7 @@ def load_settings(flags: dict[str, Any], *, demo: bool, strict: bool = True) -> 
             raise SettingsError(mistakes)
     except SettingsError as error:
         stop(f"Fix these settings first:\n{error}")
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format)
     for warning in [*settings.warnings, *settings.missing]:
         log.warning(warning)
     return settings

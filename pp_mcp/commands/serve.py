@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -27,11 +27,16 @@ def serve(transport: str, host: str, port: int, strict: bool, demo: bool, **opti
         stop("--demo serves its own tenant: leave out --base-url and --tenant.")
     if not demo and (options["demo_db"] or options["faults"]):
         stop("--demo-db and --fault need --demo.")
+    from pp_mcp import telemetry
     from pp_mcp.errors import Refused
+    from pp_mcp.inventory import BY_NAME
     from pp_mcp.server.http import serve_http, serve_stdio
 
     settings = load_settings(flags, demo=demo, strict=strict)
-    with demo_tenant(**options) if demo else nullcontext() as tenant:
+    with ExitStack() as ends:
+        telemetry.start(settings.metrics_port, host if transport == "http" else "127.0.0.1", BY_NAME)
+        ends.callback(telemetry.stop)
+        tenant = ends.enter_context(demo_tenant(**options)) if demo else None
         try:
             server = make_server(settings, tenant)
             if transport == "http":

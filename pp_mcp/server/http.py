@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from pp_mcp import __version__
+from pp_mcp import __version__, telemetry
 from pp_mcp.config import is_this_computer
 from pp_mcp.errors import Refused
 from pp_mcp.logs import quiet_when_stdout_breaks
@@ -144,5 +144,6 @@ async def _stop(server: PlusPlusServer) -> None:
             await server.runtime.writes_done()
         await anyio.sleep(LAST_ANSWER)
     # The thread that reads stdin cannot be interrupted, and nothing is left to lose.
+    telemetry.stop()
     logging.shutdown()
     os._exit(0)
