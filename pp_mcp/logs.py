@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from opentelemetry import trace
-
 QUIET_SECONDS = 10.0
 """Seconds for which a library's warning is not repeated."""
 
@@ -69,6 +67,8 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
             **dict(CALL.get()),
         }
+        from opentelemetry import trace
+
         span = trace.get_current_span().get_span_context()
         if span.is_valid:
             line["trace_id"] = f"{span.trace_id:032x}"

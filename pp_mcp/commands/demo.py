@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pp_mcp.commands import demo_tenant, load_settings, make_server, stop, tenant_options
+from pp_mcp.commands import demo_tenant, load_settings, make_server, of_tenant, stop, tenant_options
 from pp_mcp.commands.clients import BY_NAME, Launch
 from pp_mcp.logs import log_to_stderr, quiet_when_stdout_breaks
 
@@ -38,7 +38,8 @@ def demo(api: bool, port: int, **options: Any) -> None:
             import anyio
 
             with quiet_when_stdout_breaks():
-                anyio.run(_tour, make_server(load_settings({"log_level": "WARNING"}, demo=True), tenant))
+                settings = of_tenant(load_settings({}, demo=True, quiet=True), tenant)
+                anyio.run(_tour, make_server(settings, tenant))
 
 
 _CONNECT = """\

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pp_mcp.commands import FLAGS, demo_tenant, load_settings, make_server, setting_flags, stop, tenant_options
+from pp_mcp.commands import chosen, make_server, server_options, stop
 
 
 @click.command()
@@ -17,26 +17,17 @@ from pp_mcp.commands import FLAGS, demo_tenant, load_settings, make_server, sett
 @click.option(
     "--strict", is_flag=True, help="Exit with 2 if a required setting is missing, instead of saying so later."
 )
-@click.option("--demo", is_flag=True, help="Serve a demo tenant; no account needed.")
-@tenant_options
-@setting_flags
-def serve(transport: str, host: str, port: int, strict: bool, demo: bool, **options: Any) -> None:
+@server_options
+def serve(transport: str, host: str, port: int, strict: bool, **options: Any) -> None:
     """Serve MCP on stdio or HTTP. Settings come from the environment (PP_…); flags override them."""
-    flags = {name: options.pop(name) for name in (*FLAGS, "read_only")}
-    if demo and (flags["base_url"] or flags["tenant"]):
-        stop("--demo serves its own tenant: leave out --base-url and --tenant.")
-    if not demo and (options["demo_db"] or options["faults"]):
-        stop("--demo-db and --fault need --demo.")
     from pp_mcp import telemetry
     from pp_mcp.errors import Refused
     from pp_mcp.inventory import BY_NAME
     from pp_mcp.server.http import serve_http, serve_stdio
 
-    settings = load_settings(flags, demo=demo, strict=strict)
-    with ExitStack() as ends:
+    with chosen(**options, strict=strict) as (settings, tenant), ExitStack() as ends:
         telemetry.start(settings.metrics_port, host if transport == "http" else "127.0.0.1", BY_NAME)
         ends.callback(telemetry.stop)
-        tenant = ends.enter_context(demo_tenant(**options)) if demo else None
         try:
             server = make_server(settings, tenant)
             if transport == "http":
