@@ -25,6 +25,7 @@ from pp_mcp.commands.clients import BY_NAME
 from pp_mcp.config import Settings, load
 from pp_mcp.demo import Tenant
 from pp_mcp.inventory import BY_NAME as TOOLS
+from pp_mcp.server.clients import TENANT, TOKEN
 from pp_mcp.server.narrowing import ONLY_TOOLSETS, READ_ONLY
 
 ROOT = Path(__file__).parents[2]
@@ -151,7 +152,7 @@ def test_the_lines_for_a_shell_start_this_server() -> None:
 def test_the_registry_knows_the_headers_that_the_server_reads() -> None:
     (remote,) = read("server.json")["remotes"]
     headers = {one["name"].lower(): one for one in remote["headers"]}
-    assert {READ_ONLY, ONLY_TOOLSETS} <= set(headers)
+    assert set(headers) == {"authorization", TOKEN, TENANT, READ_ONLY, ONLY_TOOLSETS}
     assert {name for name, one in headers.items() if one.get("isSecret")} == {"authorization", "x-pp-token"}
     assert re.findall(r"\{(\w+)\}", remote["url"]) == list(remote["variables"])
 

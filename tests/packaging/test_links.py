@@ -92,5 +92,5 @@ def test_the_site_has_every_page_and_its_links_lead_to_pages(tmp_path: Path) -> 
     assert len(pages) == len(PAGES) - 1, "all but tools/README.md, which stays in the repository"
     for name in pages:
         for link in links((tmp_path / "pages" / name).read_text(encoding="utf-8")):
-            path = urlsplit(link).path
-            assert link.startswith(("https://", "#")) or path in pages, f"{name}: {link}"
+            there = (tmp_path / "pages" / urlsplit(link).path).is_file()
+            assert there or link.startswith(("https://", "#")), f"{name}: {link}"
