@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from asgi_bridge import Bridge
 from mcp import Client, MCPError
+from mcp.client.auth.utils import extract_resource_metadata_from_www_auth, extract_scope_from_www_auth
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -111,6 +112,9 @@ async def test_nobody_without_a_good_token(send: Any, headers: dict[str, str], s
             assert challenge.startswith('Bearer error="invalid_token"')
             assert f'resource_metadata="{METADATA}"' in challenge
             assert challenge.endswith(', scope="pp:read pp:write pp:destroy"')
+            # As a client reads it.
+            assert extract_scope_from_www_auth(answer) == "pp:read pp:write pp:destroy"
+            assert extract_resource_metadata_from_www_auth(answer) == METADATA
         assert (await http.get("/health")).status_code == 200
     assert not stage.tenant.requests
 
