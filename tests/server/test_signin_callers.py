@@ -278,7 +278,9 @@ async def test_an_api_token_that_is_not_accepted(stage: Stage) -> None:
     assert "pp_revoked" not in str(error)
 
 
-@pytest.mark.parametrize("token", ["Bearer " + JANE, JANE + '"', "pp_a!", f"{JANE}, {SAM}", f"{JANE}\\"])
+@pytest.mark.parametrize(
+    "token", ["Bearer " + JANE, JANE + '"', "pp_a!", f"{JANE}, {SAM}", f"{JANE}\\", "pp_" + "x" * 20_000]
+)
 async def test_a_header_that_holds_no_token(token: str, stage: Stage) -> None:
     async with entry(stage, **OWN) as http:
         answer = await post(http, "tools/call", with_token(token), name="list_users", arguments={})
