@@ -50,17 +50,22 @@ def arguments_of(tool: Operation, words: tuple[str, ...]) -> Json:
         before = word
         if not equals:
             raise click.UsageError(f"{word!r} is not of the form key=value.")
-        is_list = tool.input_schema["properties"].get(key, {}).get("type") == "array" and not value.lstrip().startswith(
-            "["
-        )
-        known: Any = given.get(key) or ([] if is_list else "")
-        if is_list and isinstance(known, list):
-            given[key] = [*cast("list[str]", known), *filter(None, map(str.strip, value.split(",")))]
-        elif known:
+        if tool.input_schema["properties"].get(key, {}).get("type") == "array" and value:
+            given[key] = [*(given.get(key) or []), *_entries(value)]
+        elif given.get(key):
             raise click.UsageError(f"{key} is given twice.")
         else:
             given[key] = value
-    return given
+    return {key: value for key, value in given.items() if value != ""}
+
+
+def _entries(text: str) -> list[Any]:
+    if not text.lstrip().startswith("["):
+        return [entry for part in text.split(",") if (entry := part.strip())]
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise click.UsageError(f"{text!r} is not a list in JSON.") from None
 
 
 def _has_terminal() -> bool:
