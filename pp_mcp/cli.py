@@ -14,6 +14,7 @@ COMMANDS = (
     "init",
     "contract",
     "audit",
+    "token",
     "doctor",
     "call",
     "tools",

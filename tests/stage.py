@@ -52,7 +52,7 @@ NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 TODAY = NOON.date()
 
 SMALL = Sizes(people=60, content_items=40, assignments=300, enrollments=60)
-KEY = "a key that only the tests have, of 40 ch."
+KEY = "a key that only the tests have: 40 chars."
 
 
 def small_tenant(**options: Any) -> Tenant:
@@ -161,7 +161,7 @@ def make_server(
         made, transport=transport or tenant.transport(), clock=clock or Clock(), secrets_dir=secrets_dir
     )
     if now is not None:
-        server.runtime.confirmer = Confirmer(key.encode(), made.base_url, made.confirm, now)
+        server.runtime.confirmer = Confirmer([key.encode()], made.base_url, made.confirm, now)
     return server
 
 

@@ -25,13 +25,14 @@ from pp_mcp.api.routes import PLACEHOLDER, ROUTES
 from pp_mcp.commands import chosen, routes_of, server_options, stop
 from pp_mcp.commands.openapi import Comparison, compare, expected
 from pp_mcp.commands.show import console, table
-from pp_mcp.config import Settings, is_this_computer
+from pp_mcp.config import Settings
 from pp_mcp.declare import Operation
 from pp_mcp.errors import ApiError, Forbidden, NotReached, PlusPlusError, error_from_answer
 from pp_mcp.inventory import enabled
 from pp_mcp.models import Enrollment
 from pp_mcp.server.references import SOURCES
 from pp_mcp.text import listed, plural, quoted, word
+from pp_mcp.values import is_this_computer
 
 if TYPE_CHECKING:
     from pp_mcp.demo import Tenant

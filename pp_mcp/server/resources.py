@@ -146,7 +146,7 @@ async def suggest(runtime: Runtime, tools: frozenset[str], argument: CompletionA
     if not any(name in BY_NAME[tool].arguments.model_fields for tool in tools):
         return Completion(values=[])
     try:
-        values, total = await _found(runtime.client.call(budget=5), name, argument.value.strip())
+        values, total = await _found(runtime.client_of_caller.call(budget=5), name, argument.value.strip())
     except PlusPlusError:
         values, total = [], 0
     shown = [neutralise(value, 200) for value in values][:SUGGESTIONS]
