@@ -14,10 +14,10 @@ COMMANDS = (
     "init",
     "contract",
     "audit",
-    "token",
     "doctor",
     "call",
     "tools",
+    "token",
 )
 """Each is the module's name, and in it that of the command."""
 
