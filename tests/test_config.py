@@ -254,7 +254,7 @@ def test_every_setting_is_described_in_one_line() -> None:
         "max_concurrency", "routes", "log_level", "allow_http", "timezone", "audit_log", "max_writes_per_hour",
         "unconfirmed_writes", "max_pause", "max_connections", "audit_reads",
         "http_tokens_file", "oauth_issuer", "oauth_audience", "oauth_algorithms", "oauth_jwks_uri",
-        "caller_tokens", "allowed_tenants", "allowed_hosts", "allowed_origins",
+        "caller_tokens", "allowed_tenants", "allowed_hosts", "allowed_origins", "log_format", "metrics_port",
     }  # fmt: skip
 
 
