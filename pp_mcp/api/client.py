@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
 from weakref import WeakSet
 
 import httpx2
@@ -148,6 +148,13 @@ class Api(Spending):
 
         headers = {"if-none-match": kept.headers["etag"]} if kept else {}
         return (await self._run(operation, read, public_id=public_id, headers=headers)).value
+
+    async def look(
+        self, method: Literal["GET", "HEAD", "OPTIONS"], operation: str, public_id: str | None = None
+    ) -> httpx2.Response:
+        """The answer to a method that changes nothing on the operation's path, whatever its status. It is sent once."""
+        path = fill(self.routes[operation].path, public_id)
+        return await self._sender.look(operation, self._sender.http.build_request(method, path), self)
 
     async def page(
         self, operation: str, model: type[M], *, page: int = 1, page_size: int = 25, **filters: Filter

@@ -257,6 +257,11 @@ class Sender:
             if not isinstance(error, RateLimited):
                 await self.clock.sleep(delay)
 
+    async def look(self, operation: str, request: httpx2.Request, spending: Spending) -> httpx2.Response:
+        """The answer to a request that changes nothing, whatever its status. It is sent once; errors as of `send`."""
+        departed = await self._gate.enter(spending, operation=operation, method=request.method)
+        return await self._attempt(operation, request, spending, departed, Ending())
+
     async def _attempt(
         self, operation: str, request: httpx2.Request, spending: Spending, departed: float, ending: Ending
     ) -> httpx2.Response:

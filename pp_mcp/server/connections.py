@@ -37,7 +37,8 @@ class BoundedProtocol(H11Protocol):
     """One connection of at most `limit_concurrency` (of uvicorn's configuration).
 
     Beyond that, the connection that has been idle longest is closed to make room. If every one is sending a request,
-    being answered or was just answered, the new one is refused with 503. A request must be complete within `REQUEST_SECONDS`.
+    being answered or was just answered, the new one is refused with 503. A request must be complete within
+    `REQUEST_SECONDS`.
     """
 
     refused: ClassVar[set[BoundedProtocol]] = set()
