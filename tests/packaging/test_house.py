@@ -26,8 +26,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "operations": OPERATION,
     "reports": OPERATION | {"operations"},
     "bulk": OPERATION | {"operations", "reports"},
+    "views": frozenset({"declare"}),
     "inventory": frozenset({"bulk", "declare", "operations", "reports", "text"}),
-    "server": OPERATION | {"audit", "bulk", "config", "inventory", "logs", "operations", "reports"},
+    "server": OPERATION | {"audit", "bulk", "config", "inventory", "logs", "operations", "reports", "views"},
 }
 """The parts, and what of ours each may import. Parts that are not named here (the command line, the tour) stand on top:
 they may import everything, and none of these may import them."""
