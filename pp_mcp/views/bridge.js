@@ -51,10 +51,12 @@ function dataOf(result) {
 
 const call = async (name, given) => dataOf(await host.request("tools/call", {name, arguments: given}));
 
-// What the model should know of what happened in the view; a host that cannot tell it leaves it to the person.
+// What the model should know of what happened in the view; a host that cannot tell it leaves it to the person. What is
+// sent takes the place of what was sent before, so it is all of it.
+const happened = [];
 const tell = text => {
-  if (host.can.updateModelContext)
-    host.request("ui/update-model-context", {content: [{type: "text", text}]}).catch(() => {});
+  happened.push({type: "text", text});
+  if (host.can.updateModelContext) host.request("ui/update-model-context", {content: happened}).catch(() => {});
 };
 
 // An element with attributes and children. Text is only ever text.

@@ -3,18 +3,21 @@ const STATES = {not_started: "not started", in_progress: "in progress"};
 const plain = value => STATES[value] || (Array.isArray(value) ? value.map(plain).join(", ") || "none"
   : value === undefined || value === null || value === "" ? "none" : value === true ? "yes" : value === false ? "no" : String(value));
 
-// What a tool answered to a call that changes something. `done` is told once nothing is left to decide.
+// What a tool answered to a call that changes something. `done` is told how it ended, once nothing is left to
+// decide: the answer's status, or "declined".
 function showChange(box, tool, given, data, done = () => {}) {
   if (data.error) box.replaceChildren(problem(data.error));
   else if (data.status === "confirmation_required") preview(box, tool, given, data, done);
-  else { told(box, data, done); done(); }
+  else { told(box, data, done); done(data.status); }
   box.querySelector("h2")?.focus({preventScroll: true});
 }
 
+// A date stands on one line.
+const dated = value => /^\d{4}-\d\d-\d\d$/.test(value) ? " date" : "";
 const title = text => el("h2", {tabindex: "-1"}, text);
 const table = (names, rows) => el("div", {class: "scroll short", role: "region", tabindex: "0", "aria-label": names.join(", ")},
   el("table", {}, el("thead", {}, el("tr", {}, names.map(name => el("th", {scope: "col"}, name)))),
-    el("tbody", {}, rows.map(row => el("tr", {}, row.map(value => el("td", {class: "name"}, plain(value))))))));
+    el("tbody", {}, rows.map(row => el("tr", {}, row.map((value, at) => el("td", {class: (at ? "name" : "first-cell") + dated(value)}, plain(value))))))));
 
 function preview(box, tool, given, data, done) {
   // The tool's name comes from the host, or from the sentence that ends each preview.
@@ -53,7 +56,7 @@ function preview(box, tool, given, data, done) {
     answer.replaceChildren();
     status.textContent = "Declined. Nothing was changed.";
     tell(`The person declined the change that ${tool} previewed. Do not make it.`);
-    done();
+    done("declined");
   });
 
   const canAnswer = host.can.serverTools && tool && given;
@@ -66,7 +69,7 @@ function preview(box, tool, given, data, done) {
       changed ? figure(number(changed), "would change", "", true) : null,
       people ? figure(people, people === "1" ? "person" : "people", "", !changed) : null) : null,
     data.irreversible ? el("p", {class: "warning strong"}, "This cannot be undone.") : null,
-    effects.length ? el("ul", {}, effects.map(line => el("li", {}, line))) : null,
+    effects.length ? el("ul", {}, effects.map(line => el("li", {}, /^Of /.test(line) ? line.replace(/not_started|in_progress/g, state => STATES[state]) : line))) : null,
     affected.length ? table(["What", "Now", "Then"], affected.map(row => [row.name, row.from, row.to])) : null,
     affected.length && left > 0 ? el("p", {class: "soft"}, `and ${number(left)} more`) : null,
     canAnswer ? answer : el("p", {class: "note"}, "Answer in the chat."),
@@ -87,7 +90,7 @@ function told(box, data, done) {
     try {
       const found = await call(next.tool, next.arguments);
       if (found.error) throw new Error(found.error);
-      showChange(box, next.tool, next.arguments, found, () => rest.length ? run(rest, pressed) : done());
+      showChange(box, next.tool, next.arguments, found, ended => rest.length && ended !== "declined" ? run(rest, pressed) : done(ended));
     } catch (error) {
       status.textContent = error.message;
       pressed.disabled = false;

@@ -26,6 +26,7 @@ function shown(name, value) {
   if (isNumber(value)) return /rate$|^(average_)?progress$/.test(name) ? `${(100 * value).toFixed(1)} %` : number(value);
   if (Array.isArray(value)) return value.map(one => name === "findings" ? label(one) : one).join(", ");
   if (name === "is_active") return value ? "active" : "deactivated";
+  if (name === "due_month" && value === "none") return "no due date";
   return name === "state" || name === "status" || name === "content_type" ? label(String(value)) : String(value);
 }
 
@@ -194,12 +195,12 @@ function grid(rows, at, data) {
     const cells = names.map((name, column) => {
       const value = name === "findings" && row[name] ? row[name].map(one => el("span", {class: "tag"}, label(one))) : shown(name, row[name]);
       const bad = (name === "overdue" || name === "no_show") && row[name] > 0 ? " bad" : "";
-      if (column) return el("td", {class: kind(name, column) + bad}, value);
+      if (column) return el("td", {class: kind(name, column) + bad + dated(value)}, value);
       const text = last ? row[name].slice(1, -1) : value;
       return el("th", {scope: "row", class: kind(name, column)},
         act ? el("button", {class: "plain", "aria-expanded": last ? null : String(open.has(row)), onclick: act},
           el("span", {class: "arrow", "aria-hidden": "true"}, last ? "+" : open.has(row) ? "▾" : "▸"), last ? `Show ${text}` : text) : text,
-        last ? null : bar(row, most, 5));
+        last || most === 1 ? null : bar(row, most, 5));
     });
     buttons.set(row, cells[0].querySelector("button"));
     return [el("tr", {class: last ? "rest" : null}, cells),
@@ -213,7 +214,7 @@ function grid(rows, at, data) {
   async function toggle(row, below) {
     if (open.delete(row)) return redraw(row);
     const inner = el("div", {}, el("p", {class: "soft", role: "status"}, "Reading…"));
-    open.set(row, el("div", {class: "panel"}, actions(row, below, at), below.next ? inner : null));
+    open.set(row, el("div", {class: "panel"}, actions(row, below), below.next ? inner : null));
     redraw(row);
     if (!below.next) return;
     const found = await call(below.tool, below.next).catch(error => ({error: error.message}));
@@ -277,21 +278,21 @@ function places(row, at) {
 const CHANGEABLE = ["user", "group", "manager", "content_item", "state", "is_overdue"];
 
 // What can be done for a row. Every change is previewed first.
-function actions(row, below, at) {
+function actions(row, below) {
   if (!below.change) return null;
   const soon = new Date(new Date(report.data.coverage.as_of).getTime() + 14 * 864e5).toISOString().slice(0, 10);
   const date = el("input", {type: "date", value: soon, "aria-label": "New due date"});
-  const box = el("div", {});
+  const box = el("div", {class: "sheet"}), note = el("div", {role: "status"});
   const ask = async given => {
     box.replaceChildren(el("p", {class: "soft", role: "status"}, "Reading…"));
     const whole = {...below.change, ...given};
     const found = await call("bulk_update_assignments", whole).catch(error => ({error: error.message}));
-    showChange(box, "bulk_update_assignments", whole, found, () => outdated(at.note));
+    showChange(box, "bulk_update_assignments", whole, found, ended => /done|partial/.test(ended) && outdated(note));
   };
   return el("div", {}, el("div", {class: "tools"},
     el("span", {class: "soft"}, below.change.assignments ? "This assignment:" : row.overdue === 1 ? "The overdue assignment:" : `All ${number(row.overdue)} overdue:`),
     el("button", {onclick: () => ask({action: "set_due_date", due_date: date.value})}, "Extend to"), date,
-    el("button", {onclick: () => ask({action: "exempt"})}, "Exempt")), box);
+    el("button", {onclick: () => ask({action: "exempt"})}, "Exempt")), box, note);
 }
 
 const outdated = note => note.replaceChildren(el("p", {class: "tools"}, "The figures are from before your change.",
