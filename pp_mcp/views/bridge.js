@@ -1,4 +1,5 @@
-// The view's side of an MCP App (io.modelcontextprotocol/ui, 2026-01-26): JSON-RPC by postMessage with the parent alone.
+// The view's side of an MCP App (io.modelcontextprotocol/ui, 2026-01-26): JSON-RPC by postMessage, with the parent
+// alone.
 const host = (() => {
   let next = 1;
   const waiting = new Map(), on = {};
@@ -50,6 +51,8 @@ function dataOf(result) {
 }
 
 const call = async (name, given) => dataOf(await host.request("tools/call", {name, arguments: given}));
+// The same, where the host's own failure is shown like the tool's.
+const tried = (name, given) => call(name, given).catch(error => ({error: error.message}));
 
 // What the model should know of what happened in the view; a host that cannot tell it leaves it to the person. What is
 // sent takes the place of what was sent before, so it is all of it.

@@ -44,8 +44,8 @@ async function check(page, name) {
 
 async function picture(page, name, height) {
   await settled(page);
-  const whole = await page.evaluate(() => document.documentElement.scrollHeight);
-  await page.setViewportSize({width: page.viewportSize().width, height: Math.min(whole, height || whole)});
+  const whole = await page.evaluate(() => document.querySelector("iframe").getBoundingClientRect().height);
+  await page.setViewportSize({width: page.viewportSize().width, height: Math.min(Math.ceil(whole), height)});
   await page.waitForTimeout(250);
   await page.screenshot({path: `${out}/${name}.png`});
   found.pictures.push(name);
