@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import stat
@@ -17,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from pp_mcp import __version__
+from pp_mcp import __version__, telemetry
 from pp_mcp.errors import Refused
 from pp_mcp.logs import quiet_when_stdout_breaks
 from pp_mcp.server.app import PlusPlusServer
@@ -26,8 +27,8 @@ from pp_mcp.server.endpoint import PATH, check_bind, in_url, protect, security
 
 log = logging.getLogger("pp_mcp.server")
 
-GRACE = 10.0
-"""Seconds that writes in progress may take after SIGTERM."""
+GRACE = 5.0
+"""Seconds beyond PP_TIMEOUT, the time of one request to PlusPlus, that calls in progress may take after SIGTERM."""
 
 
 LAST_ANSWER = 0.5
@@ -67,7 +68,7 @@ def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
         http=BoundedProtocol,
         ws="none",
         limit_concurrency=server.settings_used.max_connections,
-        timeout_graceful_shutdown=int(GRACE),
+        timeout_graceful_shutdown=math.ceil(server.settings_used.timeout + GRACE),
     )
     # uvicorn raises the signal that stopped it again once it is done; by then nothing is left to do.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
@@ -127,9 +128,10 @@ async def _stop(server: PlusPlusServer) -> None:
     log.info("Stopping.")
     server.runtime.stopping.set()
     if server.runtime.is_writing:
-        with anyio.move_on_after(GRACE):
+        with anyio.move_on_after(server.settings_used.timeout + GRACE):
             await server.runtime.writes_done()
         await anyio.sleep(LAST_ANSWER)
     # The thread that reads stdin cannot be interrupted, and nothing is left to lose.
+    telemetry.stop()
     logging.shutdown()
     os._exit(0)
