@@ -86,7 +86,7 @@ def test_the_readme_leads_to_the_pages_and_is_short() -> None:
     assert {"LICENSE", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/settings.md"} <= set(links(text))
 
 
-def test_the_site_has_every_page_and_its_links_lead_to_pages(tmp_path: Path) -> None:
+def test_the_site_has_every_page_and_its_links_lead_somewhere(tmp_path: Path) -> None:
     spec = spec_from_file_location("site_of_the_pages", ROOT / "docs" / "site.py")
     assert spec is not None
     assert spec.loader is not None
@@ -98,4 +98,5 @@ def test_the_site_has_every_page_and_its_links_lead_to_pages(tmp_path: Path) -> 
     for name in pages:
         for link in links((tmp_path / "pages" / name).read_text(encoding="utf-8")):
             path = urlsplit(link).path
-            assert link.startswith(("https://", "#")) or path in pages, f"{name}: {link}"
+            is_there = (tmp_path / "pages" / path).is_file()
+            assert link.startswith(("https://", "#")) or is_there, f"{name}: {link}"
