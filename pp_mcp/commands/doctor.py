@@ -285,7 +285,10 @@ async def _document(where: str, settings: Settings) -> dict[str, Any]:
 
 
 def _read_object(text: bytes) -> dict[str, Any]:
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except ValueError:
+        raise ValueError("It is not JSON; convert a YAML document first.") from None
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
