@@ -7,10 +7,12 @@ import re
 import shlex
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import anyio.to_thread
@@ -401,3 +403,34 @@ async def test_over_a_real_socket(tenant: Tenant) -> None:
     closed = await over_network(url, tenant.token)
     assert states(closed.checks)["connection"] == "failed"
     assert closed.exit_code == 2
+
+
+class Documents(BaseHTTPRequestHandler):
+    """Answers with an OpenAPI document, and notes the tokens that come."""
+
+    tokens: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        self.tokens.append(self.headers.get("Authorization"))
+        self.send_response(404 if "nothing" in self.path else 200)
+        self.end_headers()
+        self.wfile.write(json.dumps(contract()).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_document_at_an_address() -> None:
+    with HTTPServer(("127.0.0.1", 0), Documents) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        shown = run("--demo", *FEW, "--openapi", f"{address}/openapi.json")
+        assert shown.exit_code == 0, shown.output
+        assert "agree" in shown.output
+        assert "HTTP 404" in run("--demo", *FEW, "--openapi", f"{address}/nothing").stderr
+        assert Documents.tokens == [None, None]
+        # The API itself gets the token that it would get anyway; it has nothing else here.
+        own = ("--base-url", f"{address}/public_api/v2", "--openapi", f"{address}/openapi.json")
+        assert CliRunner().invoke(main, ["doctor", *own], env={"PP_API_TOKEN": "pp_of_the_tenant"}).exit_code == 1
+        assert Documents.tokens[2] == "Bearer pp_of_the_tenant"
+        server.shutdown()
