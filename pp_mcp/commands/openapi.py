@@ -30,6 +30,11 @@ Fields = dict[str, Json]
 EXPECTED = "expected.json"
 """The contract that the tools are built on, trimmed to what is compared."""
 
+BREAKING = frozenset(
+    {"missing", "path moved", "parameter missing", "parameter renamed", "parameter required", "field required"}
+)
+"""Kinds of differences with which a tool does not work, or not as it says."""
+
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -327,7 +332,7 @@ def _resource(one: Described) -> set[str]:
 def _verbs(one: Described) -> list[str]:
     """What it does: the words of the operationId and of the path's last step that are no nouns."""
     said = [*_tokens(one.operation_id), *_tokens(one.path.rstrip("/").rpartition("/")[2].partition("{")[0])]
-    return [verb for verb in said if not _NOUNS.search(verb)]
+    return [{"destroy": "delete", "retrieve": "get"}.get(verb, verb) for verb in said if not _NOUNS.search(verb)]
 
 
 def _takes_back(one: Described) -> bool:

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from pp_mcp.commands import FLAGS, load_settings, setting_flags
+from pp_mcp.commands import FLAGS, load_settings, offered, setting_flags
 from pp_mcp.declare import Effect, Operation
-from pp_mcp.inventory import enabled
 
 
 def compact(value: Any) -> int:
@@ -28,8 +27,7 @@ def entry(tool: Operation) -> dict[str, Any]:
 def tools(as_json: bool, **flags: Any) -> None:
     """List the tools that the settings offer: effect, whether they ask first, and size in the menu (characters)."""
     settings = load_settings({name: flags[name] for name in (*FLAGS, "read_only")}, demo=True, quiet=True)
-    block = settings.confirm == "block"
-    menu = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=block)
+    menu = offered(settings)
     rows = [
         {
             "tool": tool.name,

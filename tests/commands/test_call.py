@@ -159,6 +159,13 @@ def test_what_goes_wrong_is_on_stderr(
         assert list(tmp_path.iterdir()) == []
 
 
+def test_an_audit_log_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PP_AUDIT_LOG", "/no/such/folder/log")
+    shown = run("list_users")
+    assert shown.exit_code == 2
+    assert "PP_AUDIT_LOG" in shown.stderr
+
+
 def test_without_settings() -> None:
     shown = CliRunner().invoke(main, ["call", "list_users"])
     assert shown.exit_code == 2
