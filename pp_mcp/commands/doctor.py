@@ -314,6 +314,8 @@ def doctor(openapi: str | None, as_json: bool, **options: Any) -> None:
     Exit code 0: ready, or only notes. 1: something is missing. 2: the settings are wrong or PlusPlus cannot be used.
     """
     with chosen(**options, quiet=True) as (settings, tenant):
+        if settings.caller_tokens and not settings.api_token.get_secret_value():
+            stop("PP_CALLER_TOKENS leaves no token to look with: unset it here, set PP_TENANT and PP_API_TOKEN.")
         anyio.run(_run, settings, tenant, openapi, as_json)
 
 
