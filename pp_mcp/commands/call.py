@@ -23,9 +23,11 @@ from pp_mcp.commands import chosen, make_server, server_options
 from pp_mcp.commands.show import cell, console, table
 from pp_mcp.declare import CONFIRM_TOKEN, Operation
 from pp_mcp.inventory import BY_NAME
+from pp_mcp.reports.answers import MOST
 from pp_mcp.server.app import PlusPlusServer
 from pp_mcp.server.csv import csv_uri
 from pp_mcp.text import nearest
+from pp_mcp.views import page, view_of
 
 Json = dict[str, Any]
 
@@ -88,7 +90,7 @@ class ShellCall:
             disable=not self._err.is_terminal,
         )
 
-    async def run(self, tool: Operation, given: Json, csv: Path | None = None) -> int:
+    async def run(self, tool: Operation, given: Json, csv: Path | None = None, html: Path | None = None) -> int:
         """Calls the tool, and on for what did not fit into one call; gives the exit code."""
         person = self._server.settings_used.confirm == "person"
         # --yes answers previews. Where only a person's answer counts, it has to be typed.
@@ -98,11 +100,18 @@ class ShellCall:
         async with Client(self._server, client_info=info, **asking) as client:
             if csv is not None:
                 return await self._save(client, tool, given, csv)
+            if html is not None and "top" in tool.input_schema["properties"]:
+                # A page cannot ask for the rows that it does not have.
+                given = {"top": MOST, **given}
             code, name = DONE, tool.name
             while True:
                 answer = await self._confirmed(client, name, given)
                 if isinstance(answer, int):
                     return max(answer, code)
+                if html is not None:
+                    await anyio.Path(html).write_text(page(tool, given, answer), encoding="utf-8")
+                    self._out.print(f"Written: {html}")
+                    return DONE
                 self._show(answer)
                 rest = answer.get("continue")
                 if answer.get("status") == "partial" and (rest is None or any(answer.get(one) for one in _WRONG)):
@@ -249,9 +258,14 @@ def _words(context: click.Context, _parameter: click.Parameter, text: str) -> li
 @click.option(
     "--csv", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write all rows to this file."
 )
+@click.option(
+    "--html", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write the report as a page."
+)
 @click.option("--yes", "-y", is_flag=True, help="Agree to what is previewed. PP_CONFIRM=person still asks.")
 @server_options
-def call(tool: str, words: tuple[str, ...], as_json: bool, csv: Path | None, yes: bool, **options: Any) -> None:
+def call(
+    tool: str, words: tuple[str, ...], as_json: bool, csv: Path | None, html: Path | None, yes: bool, **options: Any
+) -> None:
     """Call a tool: pp-mcp call list_users search=jane is_active=true.
 
     \b
@@ -265,7 +279,11 @@ def call(tool: str, words: tuple[str, ...], as_json: bool, csv: Path | None, yes
         raise click.UsageError(f"There is no tool {tool!r}{f'; did you mean {near}?' if near else '.'}")
     if csv is not None and operation.csv is None:
         raise click.UsageError(f"{tool} gives no table: --csv is for lists and reports.")
+    if html is not None and view_of(operation) != "report":
+        raise click.UsageError(f"{tool} gives no report: --html is for reports.")
+    if html is not None and csv is not None:
+        raise click.UsageError("Give either --csv or --html.")
     given = arguments_of(operation, words)
     with chosen(**options, quiet=True) as (settings, tenant):
         shell = ShellCall(make_server(settings, tenant), yes=yes, as_json=as_json)
-        sys.exit(anyio.run(shell.run, operation, given, csv))
+        sys.exit(anyio.run(shell.run, operation, given, csv, html))

@@ -32,6 +32,7 @@ const COLOURS = {
 };
 
 const label = name => NAMES[name] || (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
+const isTrue = value => String(value) === "true";
 const isNumber = value => typeof value === "number";
 // The last row stands for those that did not fit; what a row is of has an id or an e-mail too.
 const isRest = row => Object.values(row).some(value => /^\([\d,]+ more\)$/.test(value))
@@ -81,7 +82,7 @@ function show(data) {
 const heading = (tool, given) => {
   const by = [].concat(given.group_by || []).map(name => label(name).toLowerCase()).join(" and ");
   const words = {report_content: "The catalogue's health", report_enrollments: "Attendance"}[tool]
-    || (given.missing ? "Never assigned" : given.is_overdue ? "Overdue training" : "Training progress");
+    || (isTrue(given.missing) ? "Never assigned" : isTrue(given.is_overdue) ? "Overdue training" : "Training progress");
   return by ? `${words} by ${by.replace("due in", "month")}` : words;
 };
 

@@ -115,7 +115,7 @@ function grid(rows, at, data) {
 
 // Where a row leads: the call below it, and the filters by which its overdue assignments can be changed.
 function places(row, at) {
-  if (at.given.missing) return null;
+  if (isTrue(at.given.missing)) return null;
   if (row.assignment) return {change: row.state && row.state !== "completed" ? {assignments: [row.assignment]} : null};
   const {group_by: _, top: __, stale_days: ___, ...kept} = at.given;
   if (at.tool === "report_enrollments") {

@@ -133,6 +133,17 @@ def test_csv_has_every_row(tmp_path: Path) -> None:
     assert b"\r\r" not in file.read_bytes()
 
 
+def test_html_is_a_page_with_the_answer_inside(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    shown = run("report_assignments", "group_by=user", "is_overdue=true", "--html", str(file))
+    assert (shown.exit_code, shown.stdout) == (0, f"Written: {file}\n"), shown.output
+    (held,) = re.findall(r'<script type="application/json" id="data">(.*)</script>', file.read_text(encoding="utf-8"))
+    page = json.loads(held)
+    assert page["tool"] == "report_assignments"
+    assert page["given"] == {"top": 100, "group_by": ["user"], "is_overdue": "true"}
+    assert page["data"]["rows"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -142,6 +153,9 @@ def test_csv_has_every_row(tmp_path: Path) -> None:
         (["list_user"], 2, "did you mean list_users?"),
         (["list_users", "x"], 2, "key=value"),
         (["get_user", "user=x", "--csv", "x.csv"], 2, "lists and reports"),
+        (["list_users", "--html", "x.html"], 2, "reports"),
+        (["report_content", "--html", "x.html", "--csv", "x.csv"], 2, "either"),
+        (["report_content", "content_type=film", "--html", "x.html"], 1, "content_type"),
         (["list_users", "page_size=x", "--csv", "x.csv"], 0, ""),
         (["list_users", "role=pope", "--csv", "x.csv"], 1, "role"),
         (["create_api_token", "name=x"], 1, "PP_TOOLSETS"),
