@@ -79,12 +79,15 @@ tenant_options = _options(
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind to, with --transport http.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8_000, show_default=True, help="Port, likewise.")
 @click.option(
+    "--stateless", is_flag=True, help="Keep no session of a client, so that any replica can answer; likewise."
+)
+@click.option(
     "--strict", is_flag=True, help="Exit with 2 if a required setting is missing, instead of saying so later."
 )
 @click.option("--demo", is_flag=True, help="Serve a demo tenant; no account needed.")
 @tenant_options
 @setting_flags
-def serve(transport: str, host: str, port: int, strict: bool, demo: bool, **options: Any) -> None:
+def serve(transport: str, host: str, port: int, stateless: bool, strict: bool, demo: bool, **options: Any) -> None:
     """Serve MCP on stdio or HTTP. Settings come from the environment (PP_…); flags override them."""
     flags = {name: options.pop(name) for name in (*_FLAGS, "read_only")}
     if demo and (flags["base_url"] or flags["tenant"]):
@@ -99,7 +102,7 @@ def serve(transport: str, host: str, port: int, strict: bool, demo: bool, **opti
         try:
             server = _server(settings, tenant)
             if transport == "http":
-                serve_http(server, host, port)
+                serve_http(server, host, port, stateless=stateless)
             else:
                 serve_stdio(server)
         except Refused as error:

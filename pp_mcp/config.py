@@ -36,7 +36,7 @@ SHORTEST_KEY = 32
 
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_SECRETS = ("api_token", "secret_key")
+_SECRETS = ("api_token", "secret_key", "redis_url")
 
 
 def checked_url(url: str, *, allow_http: bool) -> str:
@@ -109,6 +109,12 @@ def _token(value: SecretStr) -> SecretStr:
 def _key(value: SecretStr) -> SecretStr:
     if 0 < len(value.get_secret_value()) < SHORTEST_KEY:
         raise ValueError(f"is shorter than {SHORTEST_KEY} characters. Create one with: openssl rand -base64 48")
+    return value
+
+
+def _redis(value: SecretStr) -> SecretStr:
+    if value.get_secret_value() and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("is not an address such as redis://host:6379/0, or rediss:// for an encrypted connection")
     return value
 
 
@@ -204,6 +210,11 @@ class Settings(BaseSettings):
         gt=0,
         le=3600,
         description="Seconds to wait at most when PlusPlus limits requests, before trying one again. Default: 60.",
+    )
+    redis_url: Annotated[SecretStr, AfterValidator(_redis)] = Field(
+        SecretStr(""),
+        description="Redis or Valkey that replicas share their state in, such as redis://:password@host:6379/0 "
+        "(extra redis). Secret. Default: none.",
     )
     max_connections: int = Field(
         512, ge=1, le=65_536, description="Maximum number of open connections, with --transport http. Default: 512."

@@ -246,7 +246,7 @@ def test_every_setting_is_described_in_one_line() -> None:
     assert set(Settings.model_fields) == {
         "base_url", "tenant", "api_token", "toolsets", "tools", "read_only", "confirm", "secret_key", "timeout",
         "max_concurrency", "routes", "log_level", "allow_http", "timezone", "audit_log", "max_writes_per_hour",
-        "unconfirmed_writes", "max_pause", "max_connections", "audit_reads",
+        "unconfirmed_writes", "max_pause", "max_connections", "audit_reads", "redis_url",
     }  # fmt: skip
 
 

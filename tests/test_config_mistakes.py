@@ -53,6 +53,8 @@ def mistakes(environ: Mapping[str, str], overrides: Mapping[str, object] | None 
         ("TOOLS", "list-users", "'list-users'"),
         ("TOOLS", "list users", "'list users'"),
         ("SECRET_KEY", "k" * (SHORTEST_KEY - 1), "shorter than 32"),
+        ("REDIS_URL", "localhost:6379", "redis://host:6379/0"),
+        ("REDIS_URL", "https://localhost", "redis://host:6379/0"),
         ("TENANT", "acme.plusplus.app", "first part"),
         ("TENANT", "https://acme", "first part"),
         ("TENANT", "-acme", "first part"),

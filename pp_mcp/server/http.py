@@ -38,8 +38,9 @@ LAST_ANSWER = 0.5
 """Seconds that the answer about those writes is given to reach a client on stdio."""
 
 
-def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
-    """The ASGI application: MCP at `/mcp`, and `/health`.
+def http_app(server: PlusPlusServer, host: str = "127.0.0.1", *, stateless: bool = False) -> Starlette:
+    """The ASGI application: MCP at `/mcp`, `/health` (it runs) and `/ready` (send it requests). With `stateless`, no
+    request needs the process that answered the one before; clients of 2025 are then asked by token alone.
 
     Raises:
         Refused: `host` can be reached from other computers.
@@ -55,7 +56,15 @@ def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
     async def health(_: Request) -> Response:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
         return JSONResponse({"status": "ok", "version": __version__})
 
-    app = server.streamable_http_app(streamable_http_path=PATH, transport_security=_security(host))
+    @server.custom_route("/ready", methods=["GET"])
+    async def ready(_: Request) -> Response:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
+        if server.runtime.stopping.is_set():
+            return JSONResponse({"status": "stopping"}, 503)
+        return JSONResponse({"status": "ok" if await server.runtime.store.is_there() else "degraded"})
+
+    app = server.streamable_http_app(
+        streamable_http_path=PATH, transport_security=_security(host), stateless_http=stateless
+    )
     app.router.redirect_slashes = False
     return app
 
@@ -75,10 +84,10 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
+def serve_http(server: PlusPlusServer, host: str, port: int, *, stateless: bool = False) -> None:
     """Serves until SIGINT or SIGTERM; requests in progress are answered first."""
     config = uvicorn.Config(
-        http_app(server, host),
+        http_app(server, host, stateless=stateless),
         host=host,
         port=port,
         log_config=None,
