@@ -18,6 +18,8 @@ from pathlib import Path
 import anyio
 import httpx2
 import uvicorn
+from anyio.abc import SocketAttribute, SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from pp_mcp.demo import Tenant
 
@@ -127,33 +129,28 @@ class Balancer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            lines = head.decode("latin-1").split("\r\n")
-            length = next((int(one[15:]) for one in lines if one.lower().startswith("content-length:")), 0)
-            body = await reader.readexactly(length)
-            kept = [one for one in lines[:-2] if not one.lower().startswith("connection:")]
-            request = "\r\n".join([*kept, "Connection: close", "", ""]).encode("latin-1") + body
-            upstream, out = await self._next()
-            try:
-                out.write(request)
-                while chunk := await upstream.read(65_536):
-                    writer.write(chunk)
-                    await writer.drain()
-            finally:
-                out.close()
-        writer.close()
+    async def handle(self, client: SocketStream) -> None:
+        with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+            async with client:
+                received = BufferedByteReceiveStream(client)
+                head = (await received.receive_until(b"\r\n\r\n", 65_536)).decode("latin-1")
+                lines = [one for one in head.split("\r\n") if not one.lower().startswith("connection:")]
+                length = next((int(one[15:]) for one in lines if one.lower().startswith("content-length:")), 0)
+                body = await received.receive_exactly(length)
+                async with await self._next() as replica:
+                    await replica.send("\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body)
+                    async for chunk in replica:
+                        await client.send(chunk)
 
-    async def _next(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _next(self) -> SocketStream:
         for _ in self.ports:
             self.turns += 1
             port = self.ports[self.turns % len(self.ports)]
-            with suppress(ConnectionError):
-                found = await asyncio.open_connection("127.0.0.1", port)
+            with suppress(OSError):
+                found = await anyio.connect_tcp("127.0.0.1", port)
                 self.served[port] = self.served.get(port, 0) + 1
                 return found
-        raise ConnectionRefusedError("no replica is left")
+        raise anyio.BrokenResourceError
 
 
 @dataclass
@@ -190,10 +187,12 @@ async def fleet(tenant: Tenant, folder: Path, count: int = 3, **settings: str) -
             for one in replicas:
                 await ready(one.port)
             balancer = Balancer([one.port for one in replicas])
-            listener = await asyncio.start_server(balancer.handle, "127.0.0.1", 0)
-            balancer.port = listener.sockets[0].getsockname()[1]
-            async with listener:
+            listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+            balancer.port = listener.extra(SocketAttribute.local_port)
+            async with listener, anyio.create_task_group() as group:
+                group.start_soon(listener.serve, balancer.handle)
                 yield Fleet(replicas, balancer)
+                group.cancel_scope.cancel()
         finally:
             for one in replicas:
                 one.process.kill()
