@@ -39,7 +39,7 @@ from mcp.types import (
     Resource,
     ResourceTemplate,
 )
-from pydantic import AnyUrl
+from pydantic import AnyUrl, SecretStr
 
 from pp_mcp import __version__
 from pp_mcp.answers import ErrorAnswer
@@ -53,10 +53,12 @@ from pp_mcp.errors import Refused
 from pp_mcp.inventory import BY_NAME, enabled
 from pp_mcp.server.asking import identity
 from pp_mcp.server.call import ServedTool
+from pp_mcp.server.clients import CallerClients
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
 from pp_mcp.server.perform import Brake, Pace, Runtime
+from pp_mcp.server.principal import principal, tenant_in_use
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.reads import Reader
 from pp_mcp.server.redact import Redactor, redact_logs
@@ -92,9 +94,17 @@ class PlusPlusServer(MCPServer[Any]):
             return rendered_error(
                 ErrorAnswer(code="refused", message=f"{why_off(name, self.settings_used)} Nothing was sent.")
             )
-        if why_not := not_set_up(self.settings_used):
+        if why_not := await self._why_not():
             return rendered_error(ErrorAnswer(code="not_set_up", message=f"{why_not} Nothing was sent."))
         return self.redactor.result(await super().call_tool(name, arguments, context))
+
+    async def _why_not(self) -> str | None:
+        """Why the request that is being answered cannot reach PlusPlus; None where it can."""
+        callers = self.runtime.callers
+        if callers is None:
+            return not_set_up(self.settings_used)
+        await callers.trim()
+        return callers.why_not()
 
     async def list_resources(self) -> list[Resource]:
         """Lists the resources of the tools that are served."""
@@ -108,7 +118,7 @@ class PlusPlusServer(MCPServer[Any]):
         self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
         """Reads a resource. The SDK's templates would pass over arguments that they do not know."""
-        if why_not := not_set_up(self.settings_used):
+        if why_not := await self._why_not():
             raise ResourceError(why_not)
         try:
             found = await self.resources.read(str(uri), context or Context(mcp_server=self))
@@ -185,7 +195,7 @@ class PlusPlusServer(MCPServer[Any]):
         narrowing = _asked(ctx)
         names = frozenset(name for name in self.names if narrowing.why_not(BY_NAME[name]) is None)
         found = Completion(values=[])
-        if not not_set_up(self.settings_used):
+        if not await self._why_not():
             found = await suggest(self.runtime, names, params.argument)
         if found.values and is_person(params.argument.name):
             reader = Reader(self.runtime.audit, identity(Context(request_context=ctx, mcp_server=self)))
@@ -215,7 +225,7 @@ def audit_log(settings: Settings) -> AuditLog | None:
     """
     if not settings.audit_log:
         return None
-    audit = AuditLog(settings.audit_log, settings.base_url, records_reads=settings.audit_reads)
+    audit = AuditLog(settings.audit_log, lambda: tenant_in_use(settings.base_url), records_reads=settings.audit_reads)
     try:
         audit.check()
     except OSError as error:
@@ -235,7 +245,7 @@ def store_of(settings: Settings) -> Store:
     try:
         from pp_mcp.server.shared import RedisStore
 
-        return RedisStore(url, fleet=settings.base_url, keys=[settings.signing_key])
+        return RedisStore(url, fleet=settings.base_url, keys=settings.signing_keys)
     except ImportError as error:
         raise Refused("PP_REDIS_URL needs a package that is not installed: pip install 'pp-mcp[redis]'.") from error
     except ValueError as error:
@@ -277,31 +287,39 @@ def build_server(
     `transport` replaces the network, for the demo tenant and for tests. The client of the API is opened when the server
     starts serving and closed when it stops; one for all requests.
     """
-    key, store = settings.signing_key, store_of(settings)
-    client = Client(
-        # While the address is missing, no call gets as far as the client.
-        base_url=settings.base_url or "https://missing.invalid",
-        token=settings.api_token,
-        timeout=settings.timeout,
-        max_concurrency=settings.max_concurrency,
-        max_pause=settings.max_pause,
-        routes=routes,
-        transport=transport,
-        clock=clock,
-        user_agent=f"pp-mcp/{__version__}",
-        shared=store.rate_budget(
-            settings.api_token.get_secret_value(), timeout=settings.timeout, max_pause=settings.max_pause
-        ),
-    )
+    keys, store = settings.signing_keys, store_of(settings)
+
+    def make_client(base_url: str, token: SecretStr) -> Client:
+        return Client(
+            base_url=base_url,
+            token=token,
+            timeout=settings.timeout,
+            max_concurrency=settings.max_concurrency,
+            max_pause=settings.max_pause,
+            routes=routes,
+            transport=transport,
+            clock=clock,
+            user_agent=f"pp-mcp/{__version__}",
+            shared=store.rate_budget(
+                f"{base_url} {token.get_secret_value()}", timeout=settings.timeout, max_pause=settings.max_pause
+            ),
+        )
+
+    callers = CallerClients(make_client) if settings.caller_tokens else None
+    # While the address is missing, or callers bring it, no call gets as far as this client.
+    client = make_client(settings.base_url or "https://missing.invalid", settings.api_token)
+    zone = ZoneInfo(settings.timezone)
     runtime = Runtime(
         client=client,
-        confirmer=Confirmer(key, settings.base_url, settings.confirm, store=store),
+        callers=callers,
+        confirmer=Confirmer(keys, settings.base_url, settings.confirm, store=store),
         store=store,
         brake=Brake(settings.max_writes_per_hour or None, store),
         pace=Pace(settings.unconfirmed_writes, store),
         audit=audit_log(settings),
         secrets_dir=secrets_dir,
-        today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
+        today=lambda: datetime.now(zone).date(),
+        zone=zone,
     )
 
     connections = 0
@@ -318,6 +336,8 @@ def build_server(
             if not connections:
                 await client.aclose()
                 await store.aclose()
+                if callers is not None:
+                    await callers.trim(0)
 
     tools = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block")
     server = PlusPlusServer(
@@ -333,7 +353,10 @@ def build_server(
         # Lists never change while the server runs, so there is nothing to subscribe to, in either era.
         subscriptions=False,
         cache_hints={"tools/list": _HOUR, "server/discover": _HOUR},
-        request_state_security=RequestStateSecurity(keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest()]),
+        request_state_security=RequestStateSecurity(
+            keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest() for key in keys],
+            bind_principal=lambda _: principal() or None,
+        ),
     )
     names = frozenset(tool.name for tool in tools)
     server.resources = Resources(runtime, names)

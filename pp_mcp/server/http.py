@@ -2,55 +2,58 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
 import stat
 import sys
-from ipaddress import ip_address
+import time
 from types import FrameType
 
 import anyio
+import httpx2
 import uvicorn
 from mcp.server.stdio import stdio_server
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pp_mcp import __version__
-from pp_mcp.config import is_this_computer
 from pp_mcp.errors import Refused
 from pp_mcp.logs import quiet_when_stdout_breaks
 from pp_mcp.server.app import PlusPlusServer
 from pp_mcp.server.connections import BoundedProtocol
+from pp_mcp.server.endpoint import PATH, check_bind, in_url, protect, security
 
 log = logging.getLogger("pp_mcp.server")
-
-PATH = "/mcp"
 
 GRACE = 10.0
 """Seconds that writes in progress may take after SIGTERM."""
 
 
+DRAIN = 5.0
+"""Seconds that a replica still takes requests after SIGTERM, while `/ready` says that it stops."""
+
 LAST_ANSWER = 0.5
 """Seconds that the answer about those writes is given to reach a client on stdio."""
 
 
-def http_app(server: PlusPlusServer, host: str = "127.0.0.1", *, stateless: bool = False) -> Starlette:
-    """The ASGI application: MCP at `/mcp`, `/health` (it runs) and `/ready` (send it requests). With `stateless`, no
-    request needs the process that answered the one before; clients of 2025 are then asked by token alone.
+def http_app(
+    server: PlusPlusServer,
+    host: str = "127.0.0.1",
+    issuer: httpx2.AsyncBaseTransport | None = None,
+    *,
+    stateless: bool = False,
+) -> Starlette:
+    """The ASGI application: MCP at `/mcp`, `/health` (it runs) and `/ready` (send it requests). With `stateless`, any
+    process can answer any request. `issuer` replaces the network to the OAuth issuer, for tests.
 
     Raises:
-        Refused: `host` can be reached from other computers.
+        Refused: `host` can be reached from other computers, and the settings do not say who may call; or their sign-in
+            cannot work.
     """
-    if not is_this_computer(host):
-        raise Refused(
-            f"--host {host} would open the server to other computers. It does not authenticate, so everyone who can "
-            "reach it would act with the API token's rights. Bind to 127.0.0.1 and put an SSH tunnel or an "
-            "authenticating proxy on the same machine in front of it."
-        )
+    settings = server.settings_used
+    check_bind(host, settings)
 
     @server.custom_route("/health", methods=["GET"])
     async def health(_: Request) -> Response:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
@@ -63,25 +66,11 @@ def http_app(server: PlusPlusServer, host: str = "127.0.0.1", *, stateless: bool
         return JSONResponse({"status": "ok" if await server.runtime.store.is_there() else "degraded"})
 
     app = server.streamable_http_app(
-        streamable_http_path=PATH, transport_security=_security(host), stateless_http=stateless
+        streamable_http_path=PATH, transport_security=security(host, settings), stateless_http=stateless
     )
     app.router.redirect_slashes = False
+    protect(app, settings, server.names, issuer)
     return app
-
-
-def _security(host: str) -> TransportSecuritySettings:
-    """Requests must name this computer as their Host, and as their Origin if they have one (DNS rebinding)."""
-    names = {"127.0.0.1", "localhost", "[::1]", _in_url(host)}
-    with contextlib.suppress(ValueError):
-        names.add(_in_url(ip_address(host).compressed))
-    return TransportSecuritySettings(
-        allowed_hosts=[f"{name}{port}" for name in sorted(names) for port in ("", ":*")],
-        allowed_origins=[f"http://{name}{port}" for name in sorted(names) for port in ("", ":*")],
-    )
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def serve_http(server: PlusPlusServer, host: str, port: int, *, stateless: bool = False) -> None:
@@ -99,25 +88,41 @@ def serve_http(server: PlusPlusServer, host: str, port: int, *, stateless: bool 
     )
     # uvicorn raises the signal that stopped it again once it is done; by then nothing is left to do.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    log.info("Serving MCP at http://%s:%d%s", _in_url(host), port, PATH)
-    _Server(config, server).run()
+    log.info("Serving MCP at http://%s:%d%s", in_url(host), port, PATH)
+    _Server(config, server, DRAIN if stateless else 0.0).run()
 
 
 class _Server(uvicorn.Server):
-    """Tells bulk work that it is time to stop."""
+    """Tells bulk work, and at `/ready` a balancer, that it is time to stop."""
 
-    def __init__(self, config: uvicorn.Config, server: PlusPlusServer) -> None:
+    def __init__(self, config: uvicorn.Config, server: PlusPlusServer, drain: float = 0.0) -> None:
         super().__init__(config)
-        self._runtime = server.runtime
+        self._runtime, self._drain = server.runtime, drain
+        self._closes_at = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """What a signal does: bulk work begins nothing more, requests under way are answered, then it ends."""
+        """What a signal does: bulk work begins nothing more, requests under way are answered, then it ends. After the
+        first SIGTERM new requests are taken a while longer, until a balancer has looked at `/ready`."""
+        is_first = not self._runtime.stopping.is_set()
         self._runtime.stopping.set()
-        super().handle_exit(sig, frame)
+        if is_first and self._drain and sig == signal.SIGTERM:
+            self._closes_at = time.monotonic() + self._drain
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to close now; uvicorn asks ten times a second."""
+        return await super().on_tick(counter) or time.monotonic() >= self._closes_at
 
 
 def serve_stdio(server: PlusPlusServer) -> None:
-    """Serves on stdin and stdout until stdin ends or SIGTERM arrives; a write in progress is completed first."""
+    """Serves on stdin and stdout until stdin ends or SIGTERM arrives; a write in progress is completed first.
+
+    Raises:
+        Refused: the settings want each caller's own token, and nothing carries one here.
+    """
+    if server.settings_used.caller_tokens:
+        raise Refused("PP_CALLER_TOKENS needs --transport http: on stdio no request has headers. Set PP_API_TOKEN.")
     with quiet_when_stdout_breaks():
         anyio.run(_stdio, server)
 

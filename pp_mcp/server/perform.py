@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pp_mcp.audit import AuditLog, Entry
 from pp_mcp.declare import Call
 from pp_mcp.errors import OutOfTime, PlusPlusError, Refused
 from pp_mcp.plan import Done, Plan
+from pp_mcp.server.clients import CallerClients
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.explain import code_of
 from pp_mcp.server.store import Count, ProcessStore, Store
@@ -32,13 +33,13 @@ HOUR = 3_600.0
 
 
 class Brake:
-    """Limits the changes of an hour; people or things changed, not requests. None: no limit."""
+    """Limits the changes of each principal's hour; people or things changed, not requests. None: no limit."""
 
     def __init__(self, most: int | None, store: Store | None = None) -> None:
         self._most = most
         self._store = store or ProcessStore()
 
-    async def take(self, changes: int) -> None:
+    async def take(self, principal: str, changes: int) -> None:
         """Counts `changes` more.
 
         Raises:
@@ -46,7 +47,7 @@ class Brake:
         """
         if self._most is None:
             return
-        hour = await self._store.count("brake", changes, self._most, HOUR)
+        hour = await self._store.count(_key("brake", principal), changes, self._most, HOUR)
         if not hour.taken:
             minutes = round(hour.wait / 60) + 1
             again = f" Try again in {plural(minutes, 'minute')}." if hour.before else ""
@@ -56,10 +57,10 @@ class Brake:
                 "changes are intended, a person has to raise the limit."
             )
 
-    async def give_back(self, changes: int) -> None:
+    async def give_back(self, principal: str, changes: int) -> None:
         """So many of them were not made: the call had to stop, and what is left counts when it is done."""
         if self._most is not None and changes:
-            await self._store.count("brake", -changes, self._most, HOUR)
+            await self._store.count(_key("brake", principal), -changes, self._most, HOUR)
 
 
 class Pace:
@@ -78,8 +79,12 @@ class Pace:
         return (await self._count(principal, changes)).taken
 
     async def _count(self, principal: str, changes: int) -> Count:
-        key = "pace:" + hashlib.sha256(principal.encode()).hexdigest()[:32]
-        return await self._store.count(key, changes, self.most, HOUR)
+        return await self._store.count(_key("pace", principal), changes, self.most, HOUR)
+
+
+def _key(what: str, principal: str) -> str:
+    """What the store counts under, which shows nobody's name."""
+    return f"{what}:{hashlib.sha256(principal.encode()).hexdigest()[:32]}"
 
 
 class Turns:
@@ -132,12 +137,15 @@ class Runtime:
     client: Client
     confirmer: Confirmer
     store: Store = field(default_factory=ProcessStore)
+    callers: CallerClients | None = None
+    """The clients of the API with the callers' own tokens; None where all calls act with the server's."""
     brake: Brake = field(default_factory=lambda: Brake(None))
     pace: Pace = field(default_factory=lambda: Pace(50))
     turns: Turns = field(default_factory=Turns)
     audit: AuditLog | None = None
     secrets_dir: Path | None = None
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
+    zone: tzinfo = UTC
     writes: int = 0
     """Plans carried out so far. A plan that was begun before the latest one ended may rest on what is no longer so."""
     stopping: anyio.Event = field(default_factory=anyio.Event)
@@ -150,12 +158,18 @@ class Runtime:
     ) -> Call:
         """What one tool call works with; its time begins now. `caller` is whose share its requests count under."""
         return Call(
-            api=self.client.call(caller=caller),
+            api=self.client_of_caller.call(caller=caller),
             today=self.today(),
+            zone=self.zone,
             secrets_dir=self.secrets_dir,
             progress=progress,
             stopping=self.stopping,
         )
+
+    @property
+    def client_of_caller(self) -> Client:
+        """The client of the API for the request that is being answered; raises Refused where it brought no token."""
+        return self.client if self.callers is None else self.callers.client()
 
     @contextmanager
     def writing(self) -> Generator[None]:

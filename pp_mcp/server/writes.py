@@ -26,10 +26,11 @@ from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError, Refused
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.plan import Done, Plan, Rest
 from pp_mcp.server.arguments import Resolved, Values, parse, resolve
-from pp_mcp.server.asking import Reply, ask_person, caller, can_ask, principal, share_of
+from pp_mcp.server.asking import Reply, ask_person, caller, can_ask, share_of
 from pp_mcp.server.confirm import LIFETIME, Binding, Consent, Start
 from pp_mcp.server.explain import code_of, explained
 from pp_mcp.server.perform import Runtime, log, status_of
+from pp_mcp.server.principal import principal
 from pp_mcp.server.render import rendered
 from pp_mcp.text import listed
 
@@ -159,7 +160,7 @@ class Write:
                 status="unchanged", summary=f"{plan.unchanged} Nothing was sent.", target=plan.target, undo=None
             )
         must = self.operation.effect is Effect.DESTROY or plan.confirm or plan.reach > MANY
-        slow = confirmer.policy != "allow" and not await self.runtime.pace.allows(principal(self.context), plan.reach)
+        slow = confirmer.policy != "allow" and not await self.runtime.pace.allows(principal(), plan.reach)
         if not must and not slow:
             return "not needed"
         why = "" if must else f"More than {self.runtime.pace.most:,} changes in an hour need confirming. "
@@ -260,9 +261,9 @@ class Write:
         taken = False
         try:
             counts = consent == "not needed" and confirmer.policy != "allow"
-            if counts and not await pace.take(principal(self.context), plan.reach):
+            if counts and not await pace.take(principal(), plan.reach):
                 return False
-            await self.runtime.brake.take(plan.reach)
+            await self.runtime.brake.take(principal(), plan.reach)
             taken = True
         finally:
             if self.fitting is not None and not taken:
@@ -283,7 +284,7 @@ class Write:
             if self.fitting is not None and not self.call.api.writes:
                 with anyio.CancelScope(shield=True):
                     await self.runtime.confirmer.give_back(self.fitting)
-        await self.runtime.brake.give_back(done.not_sent)
+        await self.runtime.brake.give_back(principal(), done.not_sent)
         return self._tell(plan, done, await self._continue(done.rest, consent) if done.rest else None)
 
     async def _continue(self, rest: Rest, consent: Consent) -> ToolCall | None:

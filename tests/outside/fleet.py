@@ -117,11 +117,13 @@ class Replica:
 
 @dataclass
 class Balancer:
-    """Sends each request to the next replica, over a new connection; one that does not accept it is passed over."""
+    """Sends each request to the next replica that says it is ready, over a new connection. One that does not accept it
+    is passed over."""
 
     ports: list[int]
     port: int = 0
     turns: int = 0
+    unready: set[int] = field(default_factory=set[int])
     served: dict[int, int] = field(default_factory=dict[int, int])
     """How many requests each replica got."""
 
@@ -143,14 +145,26 @@ class Balancer:
                         await client.send(chunk)
 
     async def _next(self) -> SocketStream:
-        for _ in self.ports:
-            self.turns += 1
-            port = self.ports[self.turns % len(self.ports)]
+        self.turns += 1
+        first = self.turns % len(self.ports)
+        for port in self.ports[first:] + self.ports[:first]:
+            if port in self.unready:
+                continue
             with suppress(OSError):
                 found = await anyio.connect_tcp("127.0.0.1", port)
                 self.served[port] = self.served.get(port, 0) + 1
                 return found
         raise anyio.BrokenResourceError
+
+    async def look(self) -> None:
+        """Asks each replica, twice a second, whether it is ready."""
+        async with httpx2.AsyncClient() as http:
+            while True:
+                for port in self.ports:
+                    with suppress(httpx2.TransportError):
+                        answer = await http.get(f"http://127.0.0.1:{port}/ready")
+                        (self.unready.discard if answer.status_code == 200 else self.unready.add)(port)
+                await anyio.sleep(0.5)
 
 
 @dataclass
@@ -191,6 +205,7 @@ async def fleet(tenant: Tenant, folder: Path, count: int = 3, **settings: str) -
             balancer.port = listener.extra(SocketAttribute.local_port)
             async with listener, anyio.create_task_group() as group:
                 group.start_soon(listener.serve, balancer.handle)
+                group.start_soon(balancer.look)
                 yield Fleet(replicas, balancer)
                 group.cancel_scope.cancel()
         finally:

@@ -20,14 +20,15 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "answers": frozenset({"models", "text"}),
     "api": frozenset({"errors", "models"}),
     "audit": frozenset({"errors", "text"}),
-    "config": frozenset({"text"}),
+    "values": frozenset({"text"}),
+    "config": frozenset({"values"}),
     "plan": frozenset({"answers", "api", "models", "text"}),
     "declare": frozenset({"answers", "api", "plan"}),
     "operations": OPERATION,
     "reports": OPERATION | {"operations"},
     "bulk": OPERATION | {"operations", "reports"},
     "inventory": frozenset({"bulk", "declare", "operations", "reports", "text"}),
-    "server": OPERATION | {"audit", "bulk", "config", "inventory", "logs", "operations", "reports"},
+    "server": OPERATION | {"audit", "bulk", "config", "inventory", "logs", "operations", "reports", "values"},
 }
 """The parts, and what of ours each may import. Parts that are not named here (the command line, the tour) stand on top:
 they may import everything, and none of these may import them."""
