@@ -158,7 +158,7 @@ class RateBudget:
 
     @property
     def is_probing(self) -> bool:
-        """Whether what departs now only tries whether a long wait is meant."""
+        """Whether what departed just now only tries whether a long wait is meant."""
         return self._probing or self._clock.now() < self._hold_ends
 
     def arrive(self, departed: float, response: httpx2.Response | None) -> None:
@@ -211,14 +211,6 @@ def _whole(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-class _Waiter:
-    def __init__(self, caller: str, place: tuple[int, int]) -> None:
-        self.caller = caller
-        self.place = place
-        self.departed: float | None = None
-        self.wake = anyio.Event()
-
-
 @dataclass(frozen=True)
 class Ticket:
     """A request that was let out: when, and its name in the budget of all processes."""
@@ -226,6 +218,14 @@ class Ticket:
     departed: float
     name: str
     is_probe: bool
+
+
+class _Waiter:
+    def __init__(self, caller: str, place: tuple[int, int]) -> None:
+        self.caller = caller
+        self.place = place
+        self.ticket: Ticket | None = None
+        self.wake = anyio.Event()
 
 
 class Gate:
@@ -253,8 +253,7 @@ class Gate:
         place = min(spending.turns, SHORT), next(self._numbers)
         spending.turns += 1
         while True:
-            departed = await self._admitted(_Waiter(spending.caller, place), spending, operation, method)
-            ticket = Ticket(departed, uuid4().hex if self._shared else "", self._rate.is_probing)
+            ticket = await self._admitted(_Waiter(spending.caller, place), spending, operation, method)
             wait = float("inf")
             try:
                 wait = await self._shared.take(ticket.name, is_probe=ticket.is_probe) if self._shared else 0.0
@@ -274,21 +273,21 @@ class Gate:
             told = Told()
         await self._shared.end(ticket.name, told, is_proof=is_proof)
 
-    async def _admitted(self, waiter: _Waiter, spending: Spending, operation: str, method: str) -> float:
+    async def _admitted(self, waiter: _Waiter, spending: Spending, operation: str, method: str) -> Ticket:
         self._waiting.append(waiter)
         try:
             self._admit()
-            while waiter.departed is None:
+            while waiter.ticket is None:
                 await self._wait(waiter, spending, operation, method)
             if spending.remaining <= 0:
                 raise OutOfTime(seconds=spending.budget)
         except BaseException:
-            if waiter.departed is None:
+            if waiter.ticket is None:
                 self._waiting.remove(waiter)
             else:
-                self.leave(spending.caller, Ticket(waiter.departed, "", False), None)
+                self.leave(spending.caller, waiter.ticket, None)
             raise
-        return waiter.departed
+        return waiter.ticket
 
     async def _wait(self, waiter: _Waiter, spending: Spending, operation: str, method: str) -> None:
         opens_at, now = self._rate.opens_at(waiter.caller), self._clock.now()
@@ -312,9 +311,9 @@ class Gate:
                     group.start_soon(self._wake_at, opens_at, waiter)
                     await waiter.wake.wait()
                     group.cancel_scope.cancel()
-        if scope.cancelled_caught and waiter.departed is None:
+        if scope.cancelled_caught and waiter.ticket is None:
             raise OutOfTime(seconds=spending.budget)
-        if waiter.departed is None:
+        if waiter.ticket is None:
             waiter.wake = anyio.Event()
             self._admit()
 
@@ -352,5 +351,6 @@ class Gate:
             chosen = min(fit, key=lambda waiter: (self._under_way[waiter.caller], waiter.place))
             self._waiting.remove(chosen)
             self._under_way[chosen.caller] += 1
-            chosen.departed = self._rate.depart(chosen.caller)
+            departed = self._rate.depart(chosen.caller)
+            chosen.ticket = Ticket(departed, uuid4().hex if self._shared else "", self._rate.is_probing)
             chosen.wake.set()

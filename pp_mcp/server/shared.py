@@ -59,24 +59,26 @@ end
 return {{0, before, tostring(oldest and (oldest + parts) * width - now or 0)}}
 """
 
-# KEYS: what the API said last, and the tickets of the requests under way with the time by which each has ended.
+# KEYS: what the API said last, and the tickets of the requests under way with the time by which each has ended. The end
+# of a window is known to lie between `from` and `to`: a request takes its time, and the API tells whole seconds.
 _TAKE = f"""{_NOW}
 local timeout, pause, busy = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 redis.call('ZREMRANGEBYSCORE', KEYS[2], 0, now)
 local out = redis.call('ZCARD', KEYS[2])
-local h = redis.call('HMGET', KEYS[1], 'left', 'limit', 'reset', 'hold', 'probed', 'known')
-local left, limit, reset = tonumber(h[1]), tonumber(h[2]), tonumber(h[3]) or 0
+local h = redis.call('HMGET', KEYS[1], 'left', 'limit', 'to', 'hold', 'probed', 'told', 'assumed')
+local left, to, assumed = tonumber(h[1]), tonumber(h[3]), h[7] == '1'
 local hold, probed = tonumber(h[4]) or 0, tonumber(h[5]) or 0
-if left and reset <= now then
-  -- Of the new window nothing is said yet: as much as the last one took, and no less than what is under way.
-  left, reset = limit, now + 60
-  redis.call('HSET', KEYS[1], 'left', left, 'reset', reset, 'since', now, 'assumed', 1)
+if left and to <= now and not assumed then
+  -- Of the new window nothing is told yet: as much fits in as into the last one.
+  left, assumed = tonumber(h[2]), true
+  redis.call('HSET', KEYS[1], 'left', left, 'assumed', 1)
 end
 local wait = '0'
 if hold > now then wait = tostring(hold - now)
 elseif not h[6] and out > 0 then wait = busy
-elseif left and left <= 0 then wait = tostring(reset - now)
-elseif left and out >= left then wait = busy end
+elseif assumed and out >= math.max(left, 1) then wait = busy
+elseif left and left <= 0 and not assumed then wait = tostring(to - now)
+elseif left and out >= left and not assumed then wait = busy end
 if wait ~= '0' and ARGV[5] == '1' and probed + pause <= now then
   redis.call('HSET', KEYS[1], 'probed', now)
   wait = '0'
@@ -90,24 +92,24 @@ return wait
 """
 
 _END = f"""{_NOW}
-local timeout, left, limit, hold = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
-local reset = now + tonumber(ARGV[5])
-local taken = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or 0) - timeout
+local left, limit, reset, hold = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local taken = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or now) - tonumber(ARGV[2])
 redis.call('ZREM', KEYS[2], ARGV[1])
 if ARGV[7] == '1' then redis.call('HDEL', KEYS[1], 'left', 'hold') end
-local h = redis.call('HMGET', KEYS[1], 'left', 'reset', 'hold', 'since', 'assumed')
-local known, old, since = tonumber(h[1]), tonumber(h[2]) or 0, tonumber(h[4]) or 0
-if left then
-  -- Answers overtake one another: within a window the lowest figure is the newest, and an earlier window is over. A
-  -- reset that moved by more than the rounding of whole seconds is another window.
-  if known and old > now and h[5] ~= '1' and math.abs(old - reset) <= 1.5 then
-    redis.call('HSET', KEYS[1], 'left', math.min(left, known))
-  elseif not known or taken >= since then
-    redis.call('HSET', KEYS[1], 'left', left, 'limit', limit, 'reset', reset, 'since', taken, 'assumed', 0)
-  end
+local h = redis.call('HMGET', KEYS[1], 'left', 'from', 'to', 'hold', 'assumed')
+local known, from, to, assumed = tonumber(h[1]), tonumber(h[2]), tonumber(h[3]), h[5] == '1'
+local first, last = taken + reset - 1, now + reset
+if left and (not known or first > to) then
+  redis.call('HSET', KEYS[1], 'left', left, 'limit', limit, 'from', first, 'to', last, 'assumed', 0)
+elseif left and last >= from and not assumed then
+  -- Answers overtake one another: within one window the lowest figure is the newest.
+  redis.call('HSET', KEYS[1], 'left', math.min(left, known), 'from', math.max(first, from), 'to', math.min(last, to))
+elseif known and not (left and last < from) then
+  -- It may have been counted in the window of which nothing is told yet, or its answer was lost.
+  redis.call('HSET', KEYS[1], 'left', known - 1)
 end
-if hold > 0 then redis.call('HSET', KEYS[1], 'hold', math.max(now + hold, tonumber(h[3]) or 0)) end
-if ARGV[8] == '1' then redis.call('HSET', KEYS[1], 'known', 1) end
+if hold > 0 then redis.call('HSET', KEYS[1], 'hold', math.max(now + hold, tonumber(h[4]) or 0)) end
+if ARGV[8] == '1' then redis.call('HSET', KEYS[1], 'told', 1) end
 redis.call('EXPIRE', KEYS[1], 7200)
 return 1
 """

@@ -124,3 +124,16 @@ async def test_a_call_given_up_while_it_asks_takes_no_place(clock: Clock) -> Non
     slow.take = Shared().take  # type: ignore[method-assign]
     await send(gate, clock, answer())
     assert len(slow.ended) == 1
+
+
+async def test_what_departed_before_another_was_told_to_wait_is_no_probe(clock: Clock) -> None:
+    shared = Shared()
+    gate, spending = Gate(clock, places=2, max_pause=60, shared=shared), Spending(clock, 45)
+    one, two = [await gate.enter(spending, operation="list_users", method="GET") for _ in range(2)]
+    async with anyio.create_task_group() as group:
+        group.start_soon(send, gate, clock, answer())
+        await anyio.wait_all_tasks_blocked()
+        gate.leave(spending.caller, one, answer())
+        gate.leave(spending.caller, two, None, hold=2.0)
+    assert len(shared.asked) == 3
+    assert not any(is_probe for _, is_probe in shared.asked)

@@ -211,9 +211,37 @@ async def test_an_answer_of_the_window_before_says_nothing_of_this_one(store: Re
     await let_out(budget, "late")
     await anyio.sleep(0.25)
     assert await let_out(budget, *"bcdef") == [0, 0, 0, 0, shared.BUSY], "as many as fit into the last window"
-    await budget.end("b", Told(1, 5, 30), is_proof=False)
-    await budget.end("late", Told(4, 5, 0), is_proof=False)
-    assert await let_out(budget, "g") == [shared.BUSY]
+    await budget.end("b", Told(4, 5, 30), is_proof=False)
+    await budget.end("late", Told(0, 5, 0), is_proof=False)
+    assert await let_out(budget, "g", "h") == [0, shared.BUSY]
+
+
+async def test_what_ends_while_nothing_is_told_may_count_in_either_window(store: RedisStore) -> None:
+    budget = budget_of(store)
+    await let_out(budget, "a")
+    await budget.end("a", Told(5, 5, 0.2), is_proof=False)
+    await let_out(budget, "late", "lost")
+    await anyio.sleep(0.25)
+    assert await let_out(budget, *"bcde") == [0, 0, 0, shared.BUSY]
+    await budget.end("late", Told(4, 5, 0.2), is_proof=False)
+    await budget.end("lost", None, is_proof=False)
+    assert await let_out(budget, "e") == [shared.BUSY]
+    for ticket in "bcd":
+        await budget.end(ticket, None, is_proof=False)
+    assert await let_out(budget, "e", "f") == [0, shared.BUSY], "one goes on, to learn where it stands"
+    await budget.end("e", Told(1, 5, 30), is_proof=False)
+    assert await let_out(budget, "f", "g") == [0, shared.BUSY]
+
+
+async def test_a_slow_answer_of_this_window_is_not_taken_for_a_new_one(store: RedisStore) -> None:
+    budget = budget_of(store)
+    await let_out(budget, "a")
+    await budget.end("a", Told(5, 5, 2), is_proof=False)
+    await let_out(budget, "slow", "b")
+    await budget.end("b", Told(2, 5, 2), is_proof=False)
+    await anyio.sleep(1.2)
+    await budget.end("slow", Told(4, 5, 2), is_proof=False)
+    assert await let_out(budget, "c", "d", "e") == [0, 0, shared.BUSY]
 
 
 async def test_nobody_sends_while_one_was_told_to_wait(store: RedisStore, other: RedisStore) -> None:
