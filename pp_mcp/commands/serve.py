@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -22,10 +23,14 @@ from pp_mcp.commands import chosen, make_server, server_options, stop
 @server_options
 def serve(transport: str, host: str, port: int, stateless: bool, strict: bool, **options: Any) -> None:
     """Serve MCP on stdio or HTTP. Settings come from the environment (PP_…); flags override them."""
+    from pp_mcp import telemetry
     from pp_mcp.errors import Refused
+    from pp_mcp.inventory import BY_NAME
     from pp_mcp.server.http import serve_http, serve_stdio
 
-    with chosen(**options, strict=strict) as (settings, tenant):
+    with chosen(**options, strict=strict) as (settings, tenant), ExitStack() as ends:
+        telemetry.start(settings.metrics_port, host if transport == "http" else "127.0.0.1", BY_NAME)
+        ends.callback(telemetry.stop)
         try:
             server = make_server(settings, tenant)
             if transport == "http":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import stat
@@ -18,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from pp_mcp import __version__
+from pp_mcp import __version__, telemetry
 from pp_mcp.errors import Refused
 from pp_mcp.logs import quiet_when_stdout_breaks
 from pp_mcp.server.app import PlusPlusServer
@@ -27,12 +28,11 @@ from pp_mcp.server.endpoint import PATH, check_bind, in_url, protect, security
 
 log = logging.getLogger("pp_mcp.server")
 
-GRACE = 10.0
-"""Seconds that writes in progress may take after SIGTERM."""
-
+GRACE = 5.0
+"""Seconds beyond PP_TIMEOUT, the time of one request to PlusPlus, that calls in progress may take after SIGTERM."""
 
 DRAIN = 5.0
-"""Seconds that a replica still takes requests after SIGTERM, while `/ready` says that it stops."""
+"""Seconds of those in which a stateless replica still takes requests, while `/ready` says that it stops."""
 
 LAST_ANSWER = 0.5
 """Seconds that the answer about those writes is given to reach a client on stdio."""
@@ -75,6 +75,7 @@ def http_app(
 
 def serve_http(server: PlusPlusServer, host: str, port: int, *, stateless: bool = False) -> None:
     """Serves until SIGINT or SIGTERM; requests in progress are answered first."""
+    drain = DRAIN if stateless else 0.0
     config = uvicorn.Config(
         http_app(server, host, stateless=stateless),
         host=host,
@@ -84,12 +85,12 @@ def serve_http(server: PlusPlusServer, host: str, port: int, *, stateless: bool 
         http=BoundedProtocol,
         ws="none",
         limit_concurrency=server.settings_used.max_connections,
-        timeout_graceful_shutdown=int(GRACE),
+        timeout_graceful_shutdown=math.ceil(server.settings_used.timeout + GRACE - drain),
     )
     # uvicorn raises the signal that stopped it again once it is done; by then nothing is left to do.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     log.info("Serving MCP at http://%s:%d%s", in_url(host), port, PATH)
-    _Server(config, server, DRAIN if stateless else 0.0).run()
+    _Server(config, server, drain).run()
 
 
 class _Server(uvicorn.Server):
@@ -154,9 +155,10 @@ async def _stop(server: PlusPlusServer) -> None:
     log.info("Stopping.")
     server.runtime.stopping.set()
     if server.runtime.is_writing:
-        with anyio.move_on_after(GRACE):
+        with anyio.move_on_after(server.settings_used.timeout + GRACE):
             await server.runtime.writes_done()
         await anyio.sleep(LAST_ANSWER)
     # The thread that reads stdin cannot be interrupted, and nothing is left to lose.
+    telemetry.stop()
     logging.shutdown()
     os._exit(0)

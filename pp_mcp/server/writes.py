@@ -32,6 +32,7 @@ from pp_mcp.server.explain import code_of, explained
 from pp_mcp.server.perform import Runtime, log, status_of
 from pp_mcp.server.principal import principal
 from pp_mcp.server.render import rendered
+from pp_mcp.telemetry import CONFIRMATIONS, UNCONFIRMED
 from pp_mcp.text import listed
 
 Result = CallToolResult | InputRequiredResult
@@ -203,6 +204,7 @@ class Write:
     async def _preview(self, binding: Binding, why: str = "") -> WriteAnswer:
         """What would be done, and the token that does it. `why` says why it was not done."""
         plan = binding.plan
+        self._count("expired" if why == _NO_LONGER_VALID else "asked")
         token, expires_at = await self._mint(binding, Start(self.values, self.resolved, plan.kept))
         flags = f" with {_flags(plan)} and" if plan.needs else " with"
         return self._answer(
@@ -229,6 +231,8 @@ class Write:
             return (await self._mint(binding, start))[0]
 
         asked = await ask_person(self.context, self.runtime.confirmer, binding, mint)
+        if isinstance(asked, InputRequiredResult) or not self.context.input_responses:
+            self._count("asked")
         if asked is Reply.AGREED:
             # A person takes time to answer: all but the items of bulk work is read again, with a time of its own.
             self.call = self.runtime.call(self.context.report_progress, share_of(self.context))
@@ -237,6 +241,7 @@ class Write:
         if isinstance(asked, InputRequiredResult):
             await self._record("asked", binding.plan)
             return asked
+        self._count("refused")
         await self._record("refused", binding.plan, by="person", answer=asked.value)
         return rendered(
             WriteAnswer(
@@ -246,6 +251,9 @@ class Write:
                 undo=None,
             )
         )
+
+    def _count(self, event: str) -> None:
+        CONFIRMATIONS.add(1, {"tool": self.operation.name, "event": event})
 
     # --- tell ---------------------------------------------------------------------------------------------------------
 
@@ -268,6 +276,10 @@ class Write:
         finally:
             if self.fitting is not None and not taken:
                 await confirmer.give_back(self.fitting)
+        if consent in ("token", "person"):
+            self._count("given")
+        else:
+            UNCONFIRMED.add(plan.reach, {"tool": self.operation.name})
         return True
 
     async def _carry_out(self, plan: Plan, consent: Consent) -> WriteAnswer:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 def copy(tmp_path: Path) -> Path:
     """A checkout's part that the contract writes, up to date."""
     (tmp_path / "docs").mkdir()
-    for name in ("README.md", "docs/settings.md", "server.json"):
+    for name in (*contract.TABLES, "server.json"):
         shutil.copy(ROOT / name, tmp_path / name)
     contract.write(tmp_path)
     return tmp_path
