@@ -65,6 +65,7 @@ from pp_mcp.server.reads import Reader
 from pp_mcp.server.redact import Redactor, redact_logs
 from pp_mcp.server.render import rendered_error
 from pp_mcp.server.resources import TOOL_OF, Resources, is_person, suggest
+from pp_mcp.server.store import ProcessStore, Store
 from pp_mcp.views import apps
 
 ICON = (
@@ -249,6 +250,25 @@ def audit_log(settings: Settings) -> AuditLog | None:
     return audit
 
 
+def store_of(settings: Settings) -> Store:
+    """What these settings share between replicas, or what this process keeps for itself.
+
+    Raises:
+        Refused: PP_REDIS_URL cannot be used.
+    """
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        return ProcessStore()
+    try:
+        from pp_mcp.server.shared import RedisStore
+
+        return RedisStore(url, fleet=settings.base_url, keys=settings.signing_keys)
+    except ImportError as error:
+        raise Refused("PP_REDIS_URL needs a package that is not installed: pip install 'pp-mcp[redis]'.") from error
+    except ValueError as error:
+        raise Refused("PP_REDIS_URL is not an address such as redis://host:6379/0 or rediss://host:6379/0.") from error
+
+
 def not_set_up(settings: Settings) -> str | None:
     """What to tell the user if required settings are missing; None if the server can work."""
     if not settings.missing:
@@ -284,7 +304,7 @@ def build_server(
     `transport` replaces the network, for the demo tenant and for tests. The client of the API is opened when the server
     starts serving and closed when it stops; one for all requests.
     """
-    keys = settings.signing_keys
+    keys, store = settings.signing_keys, store_of(settings)
 
     def make_client(base_url: str, token: SecretStr) -> Client:
         return Client(
@@ -297,6 +317,9 @@ def build_server(
             transport=transport,
             clock=clock,
             user_agent=f"pp-mcp/{__version__}",
+            shared=store.rate_budget(
+                f"{base_url} {token.get_secret_value()}", timeout=settings.timeout, max_pause=settings.max_pause
+            ),
         )
 
     callers = CallerClients(make_client) if settings.caller_tokens else None
@@ -306,9 +329,10 @@ def build_server(
     runtime = Runtime(
         client=client,
         callers=callers,
-        confirmer=Confirmer(keys, settings.base_url, settings.confirm),
-        brake=Brake(settings.max_writes_per_hour or None),
-        pace=Pace(settings.unconfirmed_writes),
+        confirmer=Confirmer(keys, settings.base_url, settings.confirm, store=store),
+        store=store,
+        brake=Brake(settings.max_writes_per_hour or None, store),
+        pace=Pace(settings.unconfirmed_writes, store),
         audit=audit_log(settings),
         secrets_dir=secrets_dir,
         today=lambda: datetime.now(zone).date(),
@@ -328,6 +352,7 @@ def build_server(
             connections -= 1
             if not connections:
                 await client.aclose()
+                await store.aclose()
                 if callers is not None:
                     await callers.trim(0)
 
