@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pp_mcp import __version__
 from pp_mcp.config import Settings, load, variable
 from pp_mcp.declare import Effect, Operation
-from pp_mcp.inventory import ALL_TOOLS, enabled
+from pp_mcp.inventory import ALL_TOOLS
+from pp_mcp.menu import FILE
 
 _REQUIRED = {"api_token"}
 """Settings that every tenant needs. One of `tenant` and `base_url` is needed too, which server.json cannot express."""
@@ -78,10 +79,24 @@ def files(root: Path) -> dict[Path, str]:
     tools, readme, registry = root / "tools", root / "README.md", root / "server.json"
     return {
         **{tools / f"{tool.name}.json": _json(tool_definition(tool)) for tool in ALL_TOOLS},
+        root / "pp_mcp" / FILE.name: _menu(),
         tools / "README.md": _TOOLS_README.format(table=_tools_table()),
         readme: _readme(readme.read_text(encoding="utf-8")),
         registry: _server_json(registry.read_text(encoding="utf-8")),
     }
+
+
+def _menu() -> str:
+    """What the server reads at its start, a line for each tool."""
+    lines = (
+        f'"{tool.name}": '
+        + json.dumps(
+            {"toolset": tool.toolset, "effect": tool.effect.value, "definition": tool_definition(tool)},
+            ensure_ascii=False,
+        )
+        for tool in ALL_TOOLS
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _tools_table() -> str:
@@ -111,8 +126,9 @@ def _readme(text: str) -> str:
         if not start or not end:
             raise ValueError(f"README.md lacks the marks {opening} and {closing} around a table")
         text = f"{before}{opening}\n{table}\n{closing}{after}"
-    default = enabled(load(demo=True, environ={}).toolsets)
-    for words, count in {"serves {} tools": len(default), "all {} tools": len(ALL_TOOLS)}.items():
+    toolsets = load(demo=True, environ={}).toolsets
+    default = sum(tool.toolset in toolsets for tool in ALL_TOOLS)
+    for words, count in {"serves {} tools": default, "all {} tools": len(ALL_TOOLS)}.items():
         text = re.sub(words.format(r"\d+"), words.format(count), text)
     return text
 
@@ -147,9 +163,9 @@ def differences(root: Path) -> dict[Path, str]:
 def write(root: Path) -> dict[Path, str]:
     """Brings the files up to date; answers which ones, and whether each was written or removed."""
     wanted, done = files(root), dict[Path, str]()
-    (root / "tools").mkdir(exist_ok=True)
     for path in differences(root):
         if path in wanted:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(wanted[path], encoding="utf-8")
         else:
             path.unlink()

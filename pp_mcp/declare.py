@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
-from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from types import UnionType
@@ -26,6 +25,7 @@ from pydantic_core import core_schema
 
 from pp_mcp.answers import Answer, ManyAnswer, WriteAnswer
 from pp_mcp.api import Api
+from pp_mcp.menu import Effect, Entry
 from pp_mcp.plan import ManyPlan, Plan
 
 Schema = dict[str, Any]
@@ -113,19 +113,6 @@ def _plain(hint: Any) -> Schema:
     return {"type": "object" if issubclass(kind, BaseModel) else _PLAIN[kind]}
 
 
-class Effect(Enum):
-    """What a tool does to the tenant; the annotations follow from it.
-
-    `ADD` only adds, `CHANGE` overwrites and can be set back, `DESTROY` loses something or reaches many: it is always
-    previewed and confirmed.
-    """
-
-    READ = "read"
-    ADD = "add"
-    CHANGE = "change"
-    DESTROY = "destroy"
-
-
 Kind = Literal["user", "group", "content_item", "event", "article", "channel", "assignment"]
 
 
@@ -185,18 +172,16 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Operation:
-    """A declared function: everything a tool is."""
+class Operation(Entry):
+    """A declared function: everything a tool is. Its models and schemas are built when they are first needed."""
 
-    name: str
     title: str
     description: str
-    toolset: str
-    effect: Effect
     may_confirm: bool
     idempotent: bool
     function: Callable[..., Awaitable[Any]]
-    arguments: type[BaseModel]
+    fields: dict[str, Any]
+    """The arguments: type and default by name, as pydantic takes them."""
     references: dict[str, Reference]
     answer: type[Answer]
     csv: str | None
@@ -212,6 +197,11 @@ class Operation:
             idempotent_hint=self.idempotent,
             open_world_hint=True,
         )
+
+    @cached_property
+    def arguments(self) -> type[BaseModel]:
+        """The model of the arguments."""
+        return create_model(f"{self.name}_arguments", __config__=ConfigDict(extra="forbid"), **self.fields)
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
@@ -276,7 +266,7 @@ def operation(
             may_confirm=may_confirm or effect is Effect.DESTROY,
             idempotent=idempotent,
             function=function,
-            arguments=create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields),
+            fields=fields,
             references=references,
             answer=answer,
             csv=csv,

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from pp_mcp import __version__
 from pp_mcp.cli import main
 from pp_mcp.inventory import ALL_TOOLS
+from pp_mcp.menu import FILE
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,6 +58,8 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("README.md", "server.json"):
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    (tmp_path / "pp_mcp").mkdir()
+    shutil.copy(FILE, tmp_path / "pp_mcp")
     return tmp_path
 
 

@@ -59,7 +59,7 @@ tenant_options = _options(
 
 def load_settings(flags: dict[str, Any], *, demo: bool, strict: bool = True) -> Settings:
     """The settings, which also configure the log. Mistakes end the program."""
-    from pp_mcp.inventory import unavailable
+    from pp_mcp.menu import unavailable
 
     try:
         settings = load(flags, demo=demo, strict=strict)
@@ -91,17 +91,12 @@ def make_server(settings: Settings, tenant: Tenant | None) -> PlusPlusServer:
     """The server over the demo tenant, or else over the tenant that the settings name."""
     from pydantic import SecretStr
 
-    from pp_mcp.api.routes import ROUTES, override
     from pp_mcp.server.app import build_server
 
-    if tenant is not None:
-        settings = settings.model_copy(update={"base_url": tenant.base_url, "api_token": SecretStr(tenant.token)})
-        return build_server(settings, transport=tenant.transport())
-    try:
-        routes = override(ROUTES, settings.routes)
-    except ValueError as error:
-        stop(f"PP_ROUTES: {error}")
-    return build_server(settings, routes=routes)
+    if tenant is None:
+        return build_server(settings)
+    its: dict[str, Any] = {"base_url": tenant.base_url, "api_token": SecretStr(tenant.token), "routes": {}}
+    return build_server(settings.model_copy(update=its), transport=tenant.transport())
 
 
 def stop(message: str) -> NoReturn:

@@ -28,15 +28,18 @@ def serve(transport: str, host: str, port: int, strict: bool, demo: bool, **opti
     if not demo and (options["demo_db"] or options["faults"]):
         stop("--demo-db and --fault need --demo.")
     from pp_mcp.errors import Refused
-    from pp_mcp.server.http import serve_http, serve_stdio
 
     settings = load_settings(flags, demo=demo, strict=strict)
     with demo_tenant(**options) if demo else nullcontext() as tenant:
         try:
             server = make_server(settings, tenant)
             if transport == "http":
+                from pp_mcp.server.http import serve_http
+
                 serve_http(server, host, port)
             else:
+                from pp_mcp.server.stdio import serve_stdio
+
                 serve_stdio(server)
         except Refused as error:
             stop(error.message)

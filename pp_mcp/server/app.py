@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any
 
 import anyio
-import httpx2
 from mcp.server import CacheHint, MCPServer
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
@@ -38,30 +36,25 @@ from mcp.types import (
     PaginatedRequestParams,
     Resource,
     ResourceTemplate,
+    Tool,
 )
 from pydantic import AnyUrl
 
 from pp_mcp import __version__
-from pp_mcp.answers import ErrorAnswer
-from pp_mcp.api import Client
-from pp_mcp.api.limits import SYSTEM_CLOCK, Clock
-from pp_mcp.api.routes import ROUTES, Route
-from pp_mcp.audit import AuditLog
 from pp_mcp.config import Settings
-from pp_mcp.declare import Effect
 from pp_mcp.errors import Refused
-from pp_mcp.inventory import BY_NAME, enabled
-from pp_mcp.server.asking import identity
-from pp_mcp.server.call import ServedTool
-from pp_mcp.server.confirm import Confirmer
+from pp_mcp.menu import Effect, enabled, menu
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
-from pp_mcp.server.perform import Brake, Pace, Runtime
 from pp_mcp.server.prompts import add_prompts
-from pp_mcp.server.reads import Reader
 from pp_mcp.server.redact import Redactor, redact_logs
-from pp_mcp.server.render import rendered_error
-from pp_mcp.server.resources import TOOL_OF, Resources, is_person, suggest
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from pp_mcp.api.limits import Clock
+    from pp_mcp.server.perform import Runtime
+    from pp_mcp.server.resources import Resources
 
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
@@ -74,26 +67,58 @@ _HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
 
 class PlusPlusServer(MCPServer[Any]):
-    """The MCP server; says why where a tool that exists is not served."""
+    """The MCP server; says why where a tool that exists is not served.
+
+    Clients ask for the menu first and wait for it, so whatever only calls need is imported when it is first needed.
+    """
 
     settings_used: Settings
-    runtime: Runtime
+    ways: dict[str, Any]
+    """What `Runtime.of` takes besides the settings."""
     redactor: Redactor
-    resources: Resources
     names: frozenset[str]
     """The tools that are served."""
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """What all calls share, made by the first."""
+        from pp_mcp.server.perform import Runtime
+
+        return Runtime.of(self.settings_used, **self.ways)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """The resources of the tools that are served."""
+        from pp_mcp.server.resources import Resources
+
+        return Resources(self.runtime, self.names)
+
+    @cached_property
+    def _listed(self) -> list[Tool]:
+        return [Tool.model_validate(menu()[name].definition) for name in sorted(self.names)]
+
+    async def list_tools(self) -> list[Tool]:
+        """Lists the tools that are served."""
+        return [*self._listed, *await super().list_tools()]
+
+    def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
+        return menu()[name].definition["inputSchema"] if name in self.names else super()._tool_input_schema(name)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Calls a tool; one that these settings switch off is refused with the setting that does."""
-        if self._tool_manager.get_tool(name) is None and name in BY_NAME:
-            return rendered_error(
-                ErrorAnswer(code="refused", message=f"{why_off(name, self.settings_used)} Nothing was sent.")
-            )
+        if name not in menu():
+            return self.redactor.result(await super().call_tool(name, arguments, context))
+        if name not in self.names:
+            return _refusal("refused", why_off(name, self.settings_used))
         if why_not := not_set_up(self.settings_used):
-            return rendered_error(ErrorAnswer(code="not_set_up", message=f"{why_not} Nothing was sent."))
-        return self.redactor.result(await super().call_tool(name, arguments, context))
+            return _refusal("not_set_up", why_not)
+        from pp_mcp.inventory import BY_NAME
+        from pp_mcp.server.call import ServedTool
+
+        tool = ServedTool(BY_NAME[name], self.runtime)
+        return self.redactor.result(await tool.run(arguments, context or Context(mcp_server=self)))
 
     async def list_resources(self) -> list[Resource]:
         """Lists the resources of the tools that are served."""
@@ -125,7 +150,7 @@ class PlusPlusServer(MCPServer[Any]):
         narrowing = _asked(ctx)
         if narrowing.is_none:
             return listed
-        left = [tool for tool in listed.tools if narrowing.why_not(BY_NAME[tool.name]) is None]
+        left = [tool for tool in listed.tools if narrowing.why_not(menu()[tool.name]) is None]
         # What one request was narrowed to is no answer for another that a shared cache might give it to.
         return ListToolsResult(tools=left, ttl_ms=0, cache_scope="private")
 
@@ -137,6 +162,8 @@ class PlusPlusServer(MCPServer[Any]):
         narrowing = _asked(ctx)
         if narrowing.is_none:
             return listed
+        from pp_mcp.server.resources import TOOL_OF
+
         left = [one for one in listed.resources if narrowing.why_not(TOOL_OF[one.uri]) is None]
         return ListResourcesResult(resources=left, ttl_ms=0, cache_scope="private")
 
@@ -148,6 +175,8 @@ class PlusPlusServer(MCPServer[Any]):
         narrowing = _asked(ctx)
         if narrowing.is_none:
             return listed
+        from pp_mcp.server.resources import TOOL_OF
+
         left = [one for one in listed.resource_templates if narrowing.why_not(TOOL_OF[one.uri_template]) is None]
         return ListResourceTemplatesResult(resource_templates=left, ttl_ms=0, cache_scope="private")
 
@@ -182,11 +211,17 @@ class PlusPlusServer(MCPServer[Any]):
     async def _handle_complete(self, ctx: ServerRequestContext[Any], params: CompleteRequestParams) -> CompleteResult:
         """Completes arguments of the tools that the request's headers leave."""
         narrowing = _asked(ctx)
-        names = frozenset(name for name in self.names if narrowing.why_not(BY_NAME[name]) is None)
+        names = frozenset(name for name in self.names if narrowing.why_not(menu()[name]) is None)
+        from pp_mcp.server.resources import is_person, suggest
+
         found = Completion(values=[])
         if not not_set_up(self.settings_used):
             found = await suggest(self.runtime, names, params.argument)
         if found.values and is_person(params.argument.name):
+            from pp_mcp.inventory import BY_NAME
+            from pp_mcp.server.asking import identity
+            from pp_mcp.server.reads import Reader
+
             reader = Reader(self.runtime.audit, identity(Context(request_context=ctx, mcp_server=self)))
             try:
                 await reader.note(BY_NAME["list_users"], {}, {"values": len(found.values)}, event="completion")
@@ -206,20 +241,11 @@ def _asked(ctx: ServerRequestContext[Any]) -> Narrowing:
         raise MCPError(code=INVALID_PARAMS, message=error.message) from error
 
 
-def audit_log(settings: Settings) -> AuditLog | None:
-    """The audit log of these settings, ready to be written; none where none is asked for.
+def _refusal(code: str, why: str) -> CallToolResult:
+    from pp_mcp.answers import ErrorAnswer
+    from pp_mcp.server.render import rendered_error
 
-    Raises:
-        Refused: its file cannot be appended to.
-    """
-    if not settings.audit_log:
-        return None
-    audit = AuditLog(settings.audit_log, settings.base_url, records_reads=settings.audit_reads)
-    try:
-        audit.check()
-    except OSError as error:
-        raise Refused(f"PP_AUDIT_LOG: {settings.audit_log} cannot be appended to ({error.strerror}).") from error
-    return audit
+    return rendered_error(ErrorAnswer(code=code, message=f"{why} Nothing was sent."))
 
 
 def not_set_up(settings: Settings) -> str | None:
@@ -234,7 +260,7 @@ def not_set_up(settings: Settings) -> str | None:
 
 def why_off(name: str, settings: Settings) -> str:
     """Which setting keeps a tool from being served."""
-    tool = BY_NAME[name]
+    tool = menu()[name]
     if settings.read_only and tool.effect is not Effect.READ:
         return f"{name} is switched off: this server only reads (PP_READ_ONLY)."
     if settings.confirm == "block" and tool.effect is Effect.DESTROY:
@@ -248,51 +274,31 @@ def build_server(
     settings: Settings,
     *,
     transport: httpx2.AsyncBaseTransport | None = None,
-    routes: Mapping[str, Route] = ROUTES,
     secrets_dir: Path | None = None,
-    clock: Clock = SYSTEM_CLOCK,
+    clock: Clock | None = None,
 ) -> PlusPlusServer:
     """The server for these settings; the menu is made without any request.
 
-    `transport` replaces the network, for the demo tenant and for tests. The client of the API is opened when the server
-    starts serving and closed when it stops; one for all requests.
+    `transport` replaces the network, for the demo tenant and for tests, `clock` that of waiting. The client of the API
+    is made by the first call and closed when the server stops; one for all requests.
+
+    Raises:
+        Refused: the audit log cannot be appended to, or PP_ROUTES names what is no route.
     """
     key = settings.signing_key
-    client = Client(
-        # While the address is missing, no call gets as far as the client.
-        base_url=settings.base_url or "https://missing.invalid",
-        token=settings.api_token,
-        timeout=settings.timeout,
-        max_concurrency=settings.max_concurrency,
-        max_pause=settings.max_pause,
-        routes=routes,
-        transport=transport,
-        clock=clock,
-        user_agent=f"pp-mcp/{__version__}",
-    )
-    runtime = Runtime(
-        client=client,
-        confirmer=Confirmer(key, settings.base_url, settings.confirm),
-        brake=Brake(settings.max_writes_per_hour or None),
-        pace=Pace(settings.unconfirmed_writes),
-        audit=audit_log(settings),
-        secrets_dir=secrets_dir,
-        today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
-    )
-
     connections = 0
 
     @asynccontextmanager
-    async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[Runtime]:
+    async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[None]:
         nonlocal connections
         # In memory each connection has a lifespan of its own; the first to end must not close what the others use.
         connections += 1
         try:
-            yield runtime
+            yield
         finally:
             connections -= 1
-            if not connections:
-                await client.aclose()
+            if not connections and "runtime" in vars(server):
+                await server.runtime.client.aclose()
 
     tools = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block")
     server = PlusPlusServer(
@@ -302,7 +308,6 @@ def build_server(
         website_url="https://www.plusplus.co",
         icons=[Icon(src=ICON, mime_type="image/svg+xml", sizes=["any"])],
         instructions=INSTRUCTIONS,
-        tools=[ServedTool.of(tool, runtime) for tool in tools],
         lifespan=lifespan,
         log_level="WARNING",
         # Lists never change while the server runs, so there is nothing to subscribe to, in either era.
@@ -310,14 +315,14 @@ def build_server(
         cache_hints={"tools/list": _HOUR, "server/discover": _HOUR},
         request_state_security=RequestStateSecurity(keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest()]),
     )
-    names = frozenset(tool.name for tool in tools)
-    server.resources = Resources(runtime, names)
-    add_prompts(server, names)
-
-    server.complete_arguments()
-    server.names = names
+    server.names = frozenset(tool.name for tool in tools)
     server.settings_used = settings
-    server.runtime = runtime
+    server.ways = {"transport": transport, "secrets_dir": secrets_dir, "clock": clock}
+    if settings.audit_log or settings.routes:
+        # What is wrong with these is said before anything is served.
+        _ = server.runtime
+    add_prompts(server, server.names)
+    server.complete_arguments()
     server.redactor = Redactor(settings.api_token)
     redact_logs(settings.api_token)
     return server

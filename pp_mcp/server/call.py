@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.tools import Tool
-from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
-from pydantic import PrivateAttr
 
 from pp_mcp.answers import Answer
 from pp_mcp.declare import Call, Effect, Operation
@@ -24,39 +22,23 @@ from pp_mcp.server.render import rendered, rendered_error
 from pp_mcp.server.writes import Result, Write
 
 
-class ServedTool(Tool):
-    """One tool of the menu."""
+@dataclass(frozen=True)
+class ServedTool:
+    """One tool of the menu, as calls need it."""
 
-    _operation: Operation = PrivateAttr()
-    _runtime: Runtime = PrivateAttr()
+    operation: Operation
+    runtime: Runtime
 
-    @classmethod
-    def of(cls, operation: Operation, runtime: Runtime) -> ServedTool:
-        """The tool that serves `operation`."""
-        tool = cls(
-            fn=operation.function,
-            name=operation.name,
-            title=operation.title,
-            description=operation.description,
-            parameters=operation.input_schema,
-            fn_metadata=FuncMetadata(arg_model=ArgModelBase, output_schema=operation.output_schema),
-            is_async=True,
-            context_kwarg=None,
-            annotations=operation.annotations,
-        )
-        tool._operation, tool._runtime = operation, runtime
-        return tool
-
-    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any]) -> Result:
         """Runs the tool. Every failure comes back as a result that says what to do, and shows nothing foreign."""
-        operation, runtime = self._operation, self._runtime
+        operation, runtime = self.operation, self.runtime
         call = runtime.call(context.report_progress, share_of(context))
         write: Write | None = None
         if operation.effect is not Effect.READ:
             known = operation.arguments.model_fields
             # A call with more arguments than any tool has is refused, and recording them all would take long.
             some = dict(islice(arguments.items(), len(known) + UNKNOWN_NAMED))
-            entry = runtime.audit.entry(self.name, some, identity(context), known) if runtime.audit else None
+            entry = runtime.audit.entry(operation.name, some, identity(context), known) if runtime.audit else None
             write = Write(operation, runtime, context, call, entry)
         try:
             why_not = narrowing_of(context.headers).why_not(operation)

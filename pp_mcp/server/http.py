@@ -1,19 +1,15 @@
-"""Serving over streamable HTTP or stdio until told to stop."""
+"""Serving over streamable HTTP until told to stop."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
-import stat
 import sys
 from ipaddress import ip_address
 from types import FrameType
 
-import anyio
 import uvicorn
-from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,20 +18,13 @@ from starlette.responses import JSONResponse, Response
 from pp_mcp import __version__
 from pp_mcp.config import is_this_computer
 from pp_mcp.errors import Refused
-from pp_mcp.logs import quiet_when_stdout_breaks
 from pp_mcp.server.app import PlusPlusServer
 from pp_mcp.server.connections import BoundedProtocol
+from pp_mcp.server.stdio import GRACE
 
 log = logging.getLogger("pp_mcp.server")
 
 PATH = "/mcp"
-
-GRACE = 10.0
-"""Seconds that writes in progress may take after SIGTERM."""
-
-
-LAST_ANSWER = 0.5
-"""Seconds that the answer about those writes is given to reach a client on stdio."""
 
 
 def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
@@ -105,44 +94,3 @@ class _Server(uvicorn.Server):
         """What a signal does: bulk work begins nothing more, requests under way are answered, then it ends."""
         self._runtime.stopping.set()
         super().handle_exit(sig, frame)
-
-
-def serve_stdio(server: PlusPlusServer) -> None:
-    """Serves on stdin and stdout until stdin ends or SIGTERM arrives; a write in progress is completed first."""
-    with quiet_when_stdout_breaks():
-        anyio.run(_stdio, server)
-
-
-async def _stdio(server: PlusPlusServer) -> None:
-    async with anyio.create_task_group() as group:
-        if sys.platform != "win32":
-            group.start_soon(_stop_on_signal, server)
-            group.start_soon(_stop_when_stdout_breaks, server, os.dup(1))
-        async with stdio_server() as (incoming, outgoing):
-            await server.run_eras(incoming, outgoing)
-        group.cancel_scope.cancel()
-
-
-async def _stop_on_signal(server: PlusPlusServer) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            await _stop(server)
-
-
-async def _stop_when_stdout_breaks(server: PlusPlusServer, stdout: int) -> None:
-    """Stops when the client has closed its end of a pipe: the pipe then reports an error, which counts as readable."""
-    if stat.S_ISFIFO(os.fstat(stdout).st_mode):
-        await anyio.wait_readable(stdout)
-        await _stop(server)
-
-
-async def _stop(server: PlusPlusServer) -> None:
-    log.info("Stopping.")
-    server.runtime.stopping.set()
-    if server.runtime.is_writing:
-        with anyio.move_on_after(GRACE):
-            await server.runtime.writes_done()
-        await anyio.sleep(LAST_ANSWER)
-    # The thread that reads stdin cannot be interrupted, and nothing is left to lose.
-    logging.shutdown()
-    os._exit(0)

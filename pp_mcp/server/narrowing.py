@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pp_mcp.config import TOOLSETS
-from pp_mcp.declare import Effect, Operation
 from pp_mcp.errors import Refused
+from pp_mcp.menu import Effect, Entry
 
 READ_ONLY = "x-pp-read-only"
 ONLY_TOOLSETS = "x-pp-toolsets"
@@ -25,7 +25,7 @@ class Narrowing:
         """Whether the request narrows nothing."""
         return not self.read_only and self.toolsets is None
 
-    def why_not(self, tool: Operation) -> str | None:
+    def why_not(self, tool: Entry) -> str | None:
         """Why the request may not use a tool; None where it may."""
         if self.read_only and tool.effect is not Effect.READ:
             return f"{tool.name} is switched off for this request: it asked only to read (header X-PP-Read-Only)."

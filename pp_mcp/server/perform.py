@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import anyio
+import httpx2
 
+from pp_mcp import __version__
 from pp_mcp.answers import Named, Status
-from pp_mcp.api import Client
+from pp_mcp.api import ROUTES, SYSTEM_CLOCK, Client, Clock, override
 from pp_mcp.audit import AuditLog, Entry
+from pp_mcp.config import Settings
 from pp_mcp.declare import Call
 from pp_mcp.errors import OutOfTime, PlusPlusError, Refused
 from pp_mcp.plan import Done, Plan
@@ -159,6 +163,45 @@ class Runtime:
     _writing: int = 0
     _idle: anyio.Event | None = None
 
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        secrets_dir: Path | None = None,
+        clock: Clock | None = None,
+    ) -> Runtime:
+        """What these settings ask for.
+
+        Raises:
+            Refused: the audit log cannot be appended to, or PP_ROUTES names what is no route.
+        """
+        try:
+            routes = override(ROUTES, settings.routes)
+        except ValueError as error:
+            raise Refused(f"PP_ROUTES: {error}") from error
+        return cls(
+            client=Client(
+                # While the address is missing, no call gets as far as the client.
+                base_url=settings.base_url or "https://missing.invalid",
+                token=settings.api_token,
+                timeout=settings.timeout,
+                max_concurrency=settings.max_concurrency,
+                max_pause=settings.max_pause,
+                routes=routes,
+                transport=transport,
+                clock=clock or SYSTEM_CLOCK,
+                user_agent=f"pp-mcp/{__version__}",
+            ),
+            confirmer=Confirmer(settings.signing_key, settings.base_url, settings.confirm),
+            brake=Brake(settings.max_writes_per_hour or None),
+            pace=Pace(settings.unconfirmed_writes),
+            audit=_audit_log(settings),
+            secrets_dir=secrets_dir,
+            today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
+        )
+
     def call(
         self, progress: Callable[[float, float | None, str], Awaitable[None]] | None = None, caller: str = ""
     ) -> Call:
@@ -240,6 +283,22 @@ class Runtime:
             request_ids=request_ids[seen:],
         )
         return done
+
+
+def _audit_log(settings: Settings) -> AuditLog | None:
+    """The audit log of these settings, ready to be written; none where none is asked for.
+
+    Raises:
+        Refused: its file cannot be appended to.
+    """
+    if not settings.audit_log:
+        return None
+    audit = AuditLog(settings.audit_log, settings.base_url, records_reads=settings.audit_reads)
+    try:
+        audit.check()
+    except OSError as error:
+        raise Refused(f"PP_AUDIT_LOG: {settings.audit_log} cannot be appended to ({error.strerror}).") from error
+    return audit
 
 
 def status_of(done: Done) -> Status:

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [reports|menu|soak]`."""
+"""`python -m tests.bench [reports|start|menu|soak]`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from tests.bench import menu as menus
 from tests.bench import reports as reporting
 from tests.bench import soak as soaking
+from tests.bench import start as starting
 from tests.bench.tenant import Place
 
 
@@ -65,6 +66,15 @@ def soak(minutes: float) -> None:
     tally = anyio.run(run)
     click.echo(tally.table())
     sys.exit(bool(tally.wrong))
+
+
+@main.command()
+@click.option("--times", type=click.IntRange(1, 100), default=10, show_default=True)
+def start(times: int) -> None:
+    """Seconds until the first list of tools; exit 1 where it takes too long beside a bare server."""
+    runs = list(starting.run(times))
+    click.echo(starting.table(runs))
+    sys.exit(starting.ratio(runs) > starting.LIMIT)
 
 
 @main.command()

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 from pp_mcp.config import load
-from pp_mcp.declare import Operation
-from pp_mcp.inventory import enabled
+from pp_mcp.menu import Listed, enabled
 
 BUDGET = 32_500
 """Characters for the tools that are on by default."""
@@ -18,12 +17,12 @@ def compact(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
-def entry(tool: Operation) -> dict[str, Any]:
+def entry(tool: Listed) -> dict[str, Any]:
     """What every client shows the model of a tool."""
-    return {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
+    return {name: tool.definition[name] for name in ("name", "description", "inputSchema")}
 
 
-def default_tools() -> tuple[Operation, ...]:
+def default_tools() -> tuple[Listed, ...]:
     """The tools that are on without any setting."""
     return enabled(load(demo=True, environ={}).toolsets)
 

@@ -22,12 +22,13 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "audit": frozenset({"errors", "text"}),
     "config": frozenset({"text"}),
     "plan": frozenset({"answers", "api", "models", "text"}),
-    "declare": frozenset({"answers", "api", "plan"}),
+    "declare": frozenset({"answers", "api", "menu", "plan"}),
     "operations": OPERATION,
     "reports": OPERATION | {"operations"},
     "bulk": OPERATION | {"operations", "reports"},
-    "inventory": frozenset({"bulk", "declare", "operations", "reports", "text"}),
-    "server": OPERATION | {"audit", "bulk", "config", "inventory", "logs", "operations", "reports"},
+    "inventory": frozenset({"bulk", "declare", "operations", "reports"}),
+    "menu": frozenset({"text"}),
+    "server": OPERATION | {"audit", "bulk", "config", "inventory", "logs", "menu", "operations", "reports"},
 }
 """The parts, and what of ours each may import. Parts that are not named here (the command line, the tour) stand on top:
 they may import everything, and none of these may import them."""
