@@ -129,13 +129,13 @@ class _Stages:
     def __init__(self) -> None:
         self._before = self._last = self._told = 0.0
 
-    def place(self, done: float, total: float) -> tuple[float, float] | None:
+    def place(self, done: float, total: float, steps: int) -> tuple[float, float] | None:
         """How far that is, and of how much; None where it is too little to tell."""
         if done < self._last:
             self._before += self._last
         self._last = done
         at = self._before + done
-        if at <= self._told or (done < total and at - self._told < total / 100):
+        if at <= self._told or (done < total and at - self._told < total / steps):
             return None
         self._told = at
         return at, self._before + total
@@ -155,6 +155,12 @@ class Call:
     """What the preview read of the items (`Plan.kept`); where it is given, the operation plans without reading."""
     stopping: anyio.Event = field(default_factory=anyio.Event, compare=False)
     """Is set when the server stops: a run begins nothing more."""
+    cancelled: anyio.Event = field(default_factory=anyio.Event, compare=False)
+    """Is set when nobody wants the rest: a run begins nothing more."""
+    begins: Callable[[Api], None] = lambda _: None
+    """Is told when nothing more is asked: a report begins to read, or what was confirmed is about to be done."""
+    steps: int = 100
+    """How many times progress is told at most."""
     item: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     """Held by a bulk run while it looks at one item and writes it: keeps single writes of other calls from between."""
     memo: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
@@ -162,8 +168,8 @@ class Call:
     _stages: _Stages = field(default_factory=_Stages, repr=False, compare=False)
 
     async def report(self, done: float, total: float, message: str) -> None:
-        """Tells the client how far the call is, in steps of a hundredth; does nothing where it did not ask."""
-        if self.progress is not None and (place := self._stages.place(done, total)) is not None:
+        """Tells the client how far the call is, in `steps`; does nothing where it did not ask."""
+        if self.progress is not None and (place := self._stages.place(done, total, self.steps)) is not None:
             await self.progress(*place, message)
 
     async def rows_read(self, read: int, total: int) -> None:

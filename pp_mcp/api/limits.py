@@ -50,6 +50,10 @@ class Spending:
         """Seconds left of the budget, never below 0."""
         return max(0.0, self.deadline - self._clock.now())
 
+    def extend(self, seconds: float) -> None:
+        """From now on there are so many seconds left."""
+        self.budget, self.deadline = seconds, self._clock.now() + seconds
+
     def note(self, request_id: str | None) -> None:
         """Keeps the id of an answer."""
         if request_id:

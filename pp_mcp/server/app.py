@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from anyio.abc import TaskGroup
 from mcp.server import CacheHint, MCPServer
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
@@ -48,6 +49,7 @@ from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.redact import Redactor, redact_logs
+from pp_mcp.server.tasks import Tasks
 
 if TYPE_CHECKING:
     import httpx2
@@ -76,6 +78,7 @@ class PlusPlusServer(MCPServer[Any]):
     ways: dict[str, Any]
     """What `Runtime.of` takes besides the settings."""
     redactor: Redactor
+    tasks: Tasks
     names: frozenset[str]
     """The tools that are served."""
 
@@ -118,7 +121,7 @@ class PlusPlusServer(MCPServer[Any]):
         from pp_mcp.server.call import ServedTool
 
         tool = ServedTool(BY_NAME[name], self.runtime)
-        return self.redactor.result(await tool.run(arguments, context or Context(mcp_server=self)))
+        return await self.tasks.answer(tool, arguments, context or Context(mcp_server=self))
 
     async def list_resources(self) -> list[Resource]:
         """Lists the resources of the tools that are served."""
@@ -289,17 +292,20 @@ def build_server(
     connections = 0
 
     @asynccontextmanager
-    async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[None]:
+    async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[TaskGroup]:
         nonlocal connections
         # In memory each connection has a lifespan of its own; the first to end must not close what the others use.
         connections += 1
         try:
-            yield
+            async with tasks.working() as group:
+                yield group
         finally:
             connections -= 1
             if not connections and "runtime" in vars(server):
                 await server.runtime.client.aclose()
 
+    redactor = Redactor(settings.api_token)
+    tasks = Tasks(redactor)
     tools = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block")
     server = PlusPlusServer(
         "pp-mcp",
@@ -308,6 +314,7 @@ def build_server(
         website_url="https://www.plusplus.co",
         icons=[Icon(src=ICON, mime_type="image/svg+xml", sizes=["any"])],
         instructions=INSTRUCTIONS,
+        extensions=[tasks],
         lifespan=lifespan,
         log_level="WARNING",
         # Lists never change while the server runs, so there is nothing to subscribe to, in either era.
@@ -323,6 +330,6 @@ def build_server(
         _ = server.runtime
     add_prompts(server, server.names)
     server.complete_arguments()
-    server.redactor = Redactor(settings.api_token)
+    server.redactor, server.tasks = redactor, tasks
     redact_logs(settings.api_token)
     return server

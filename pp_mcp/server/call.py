@@ -8,7 +8,7 @@ from typing import Any
 
 from mcp.server.mcpserver import Context
 
-from pp_mcp.answers import Answer
+from pp_mcp.answers import Answer, ManyAnswer
 from pp_mcp.declare import Call, Effect, Operation
 from pp_mcp.errors import PlusPlusError, Refused
 from pp_mcp.server.arguments import UNKNOWN_NAMED, parse, resolve
@@ -19,6 +19,7 @@ from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime, log
 from pp_mcp.server.reads import Reader, counts_of
 from pp_mcp.server.render import rendered, rendered_error
+from pp_mcp.server.tasks import Job
 from pp_mcp.server.writes import Result, Write
 
 
@@ -29,12 +30,24 @@ class ServedTool:
     operation: Operation
     runtime: Runtime
 
-    async def run(self, arguments: dict[str, Any], context: Context[Any, Any]) -> Result:
-        """Runs the tool. Every failure comes back as a result that says what to do, and shows nothing foreign."""
+    @property
+    def is_read(self) -> bool:
+        """Whether it changes nothing."""
+        return self.operation.effect is Effect.READ
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its work may outlive a call: reports over many rows, writes of many things."""
+        return self.operation.toolset == "reports" or self.operation.answer is ManyAnswer
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], job: Job | None = None) -> Result:
+        """Runs the tool. Every failure comes back as a result that says what to do, and shows nothing foreign. `job`,
+        where there is one, is told how far it is."""
         operation, runtime = self.operation, self.runtime
         call = runtime.call(context.report_progress, share_of(context))
+        call = job.hooked(call) if job else call
         write: Write | None = None
-        if operation.effect is not Effect.READ:
+        if not self.is_read:
             known = operation.arguments.model_fields
             # A call with more arguments than any tool has is refused, and recording them all would take long.
             some = dict(islice(arguments.items(), len(known) + UNKNOWN_NAMED))
@@ -45,6 +58,7 @@ class ServedTool:
             if why_not is not None:
                 raise Refused(f"{why_not} Nothing was sent.")
             if write is None:
+                call.begins(call.api)
                 return await read(operation, arguments, call, Reader(runtime.audit, identity(context)))
             given = parse(operation, arguments)
             with runtime.writing():

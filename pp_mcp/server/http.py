@@ -20,7 +20,7 @@ from pp_mcp.config import is_this_computer
 from pp_mcp.errors import Refused
 from pp_mcp.server.app import PlusPlusServer
 from pp_mcp.server.connections import BoundedProtocol
-from pp_mcp.server.stdio import GRACE
+from pp_mcp.server.tasks import GRACE
 
 log = logging.getLogger("pp_mcp.server")
 

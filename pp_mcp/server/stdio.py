@@ -13,11 +13,9 @@ from mcp.server.stdio import stdio_server
 
 from pp_mcp.logs import quiet_when_stdout_breaks
 from pp_mcp.server.app import PlusPlusServer
+from pp_mcp.server.tasks import GRACE
 
 log = logging.getLogger("pp_mcp.server")
-
-GRACE = 10.0
-"""Seconds that writes in progress may take after SIGTERM."""
 
 LAST_ANSWER = 0.5
 """Seconds that the answer about those writes is given to reach the client."""

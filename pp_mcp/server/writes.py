@@ -219,7 +219,7 @@ class Write:
         asked = await ask_person(self.context, self.runtime.confirmer, binding, lambda: self._mint(binding, start)[0])
         if asked is Reply.AGREED:
             # A person takes time to answer: all but the items of bulk work is read again, with a time of its own.
-            self.call = self.runtime.call(self.context.report_progress, share_of(self.context))
+            self.call = replace(self.call, api=self.runtime.call(caller=share_of(self.context)).api)
             self.start = start if start.kept is not None else None
             return await self.run(arguments, agreed=binding.digest())
         if isinstance(asked, InputRequiredResult):
@@ -251,6 +251,7 @@ class Write:
 
     async def _carry_out(self, plan: Plan, consent: Consent) -> WriteAnswer:
         self.is_begun = True
+        self.call.begins(self.call.api)
         try:
             done = await self.runtime.perform(
                 plan,
