@@ -7,11 +7,12 @@ the output schema, and the declared effect gives the four annotations.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
@@ -27,6 +28,7 @@ from pp_mcp.answers import Answer, ManyAnswer, WriteAnswer
 from pp_mcp.api import Api
 from pp_mcp.menu import Effect, Entry
 from pp_mcp.plan import ManyPlan, Plan
+from pp_mcp.text import plural
 
 Schema = dict[str, Any]
 
@@ -123,22 +125,43 @@ class Reference:
     kind: Kind
 
 
+SILENCE = 2.0
+"""Seconds after which a client is told that work goes on, where there was nothing else to tell."""
+
+
 class _Stages:
     """The progress of several readings and writings, one after the other, as one that only grows: MCP wants it so."""
 
     def __init__(self) -> None:
-        self._before = self._last = self._told = 0.0
+        self._before = self._last = self._since = self._now = 0.0
+        self.told = 0.0
+        """The latest place that was told."""
+        self.message = "working"
 
-    def place(self, done: float, total: float, steps: int) -> tuple[float, float] | None:
-        """How far that is, and of how much; None where it is too little to tell."""
+    def place(self, done: float, total: float, steps: int, now: float, message: str) -> tuple[float, float, str] | None:
+        """How far that is, of how much, and `message` with the time that is left, judged by the pace since this stage
+        began; None where it is too little to tell. `now` is in seconds."""
         if done < self._last:
-            self._before += self._last
-        self._last = done
+            self._before, self._since = self._before + self._last, self._now
+        self._last, self._now = done, now
         at = self._before + done
-        if at <= self._told or (done < total and at - self._told < total / steps):
+        if at <= self.told or (done < total and at - self.told < total / steps):
             return None
-        self._told = at
-        return at, self._before + total
+        left = (now - self._since) * (total - done) / done
+        self.told, self.message = at, message + (f", about {_time(left)} left" if left >= 1 else "")
+        return at, self._before + total, self.message
+
+    def nudge(self) -> float:
+        """A place a little further on, for a word in between."""
+        self.told += 0.001
+        return self.told
+
+
+def _time(seconds: float) -> str:
+    """Roughly so much time: the further off, the less exactly."""
+    if seconds > 90:
+        return f"{round(seconds / 60)} min"
+    return f"{ceil(seconds / 5) * 5 if seconds > 10 else ceil(seconds)} s"
 
 
 @dataclass(frozen=True)
@@ -168,13 +191,32 @@ class Call:
     _stages: _Stages = field(default_factory=_Stages, repr=False, compare=False)
 
     async def report(self, done: float, total: float, message: str) -> None:
-        """Tells the client how far the call is, in `steps`; does nothing where it did not ask."""
-        if self.progress is not None and (place := self._stages.place(done, total, self.steps)) is not None:
-            await self.progress(*place, message)
+        """Tells the client how far the call is and how long it takes, in `steps`; nothing where it did not ask."""
+        if self.progress is None:
+            return
+        place = self._stages.place(done, total, self.steps, self.api.elapsed, message)
+        if place is not None:
+            await self.progress(*place)
 
     async def rows_read(self, read: int, total: int) -> None:
         """Tells the client how many rows of a list are read."""
-        await self.report(read, total, f"{read:,} of {total:,} rows read")
+        await self.report(read, total, f"reading {read:,} of {total:,} rows")
+
+    @asynccontextmanager
+    async def never_silent(self) -> AsyncGenerator[None]:
+        """Meanwhile the client is told that work goes on, whenever there was nothing else to tell for some seconds."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._break_silence)
+            yield
+            group.cancel_scope.cancel()
+
+    async def _break_silence(self) -> None:
+        while self.progress is not None:
+            told = self._stages.told
+            await anyio.sleep(SILENCE)
+            if told == self._stages.told:
+                so_far = f"{self._stages.message}; {plural(self.api.requests, 'request')} to PlusPlus so far"
+                await self.progress(self._stages.nudge(), None, so_far)
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ class _Run(Run[ItemT]):
         because = {"reason": reason} if reason else {}
         self.outcomes.append(Outcome(public_id=item.public_id, name=self._label(item), status=status, **because))
         done = len(self.outcomes)
-        await self._call.report(done, self._count, f"{done:,} of {self._count:,} done")
+        await self._call.report(done, self._count, f"changing {done:,} of {self._count:,}")
         return True
 
     async def _written(self, item: ItemT) -> tuple[OutcomeStatus, str | None]:

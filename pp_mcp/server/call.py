@@ -43,9 +43,13 @@ class ServedTool:
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], job: Job | None = None) -> Result:
         """Runs the tool. Every failure comes back as a result that says what to do, and shows nothing foreign. `job`,
         where there is one, is told how far it is."""
-        operation, runtime = self.operation, self.runtime
-        call = runtime.call(context.report_progress, share_of(context))
+        call = self.runtime.call(context.report_progress, share_of(context))
         call = job.hooked(call) if job else call
+        async with call.never_silent():
+            return await self._run(call, arguments, context)
+
+    async def _run(self, call: Call, arguments: dict[str, Any], context: Context[Any, Any]) -> Result:
+        operation, runtime = self.operation, self.runtime
         write: Write | None = None
         if not self.is_read:
             known = operation.arguments.model_fields
@@ -75,7 +79,7 @@ class ServedTool:
 async def read(operation: Operation, arguments: dict[str, Any], call: Call, reader: Reader | None = None) -> Result:
     """What a reading tool answers to these arguments."""
     given = parse(operation, arguments)
-    values, resolved = await resolve(operation, given, call.api)
+    values, resolved = await resolve(operation, given, call.api, call.report)
     answer: Answer = await operation.function(call, **values)
     if reader is not None:
         filters = {name: values[name] for name in sorted(given.model_fields_set & values.keys())}

@@ -110,7 +110,7 @@ class Write:
     async def _plan(self, arguments: BaseModel) -> Binding:
         """What the call would do now."""
         if self.start is None:
-            self.values, self.resolved = await resolve(self.operation, arguments, self.call.api)
+            self.values, self.resolved = await resolve(self.operation, arguments, self.call.api, self.call.report)
         else:
             self.values, self.resolved = self.start.values, self.start.resolved
         self.plan = await self._planned(self.values, self.start.kept if self.start else None)

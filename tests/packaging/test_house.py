@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "audit": frozenset({"errors", "text"}),
     "config": frozenset({"text"}),
     "plan": frozenset({"answers", "api", "models", "text"}),
-    "declare": frozenset({"answers", "api", "menu", "plan"}),
+    "declare": frozenset({"answers", "api", "menu", "plan", "text"}),
     "operations": OPERATION,
     "reports": OPERATION | {"operations"},
     "bulk": OPERATION | {"operations", "reports"},
