@@ -11,8 +11,10 @@ from pp_mcp import __version__
 COMMANDS = (
     "serve",
     "demo",
+    "init",
     "contract",
     "audit",
+    "token",
 )
 """Each is the module's name, and in it that of the command."""
 

@@ -73,15 +73,15 @@ def files(root: Path) -> dict[Path, str]:
     """Every file of the contract, with the content it should have.
 
     Raises:
-        OSError: README.md or server.json cannot be read.
-        ValueError: README.md lacks the marks of a table, or server.json describes no server.
+        OSError: a page with a table, or server.json, cannot be read.
+        ValueError: a page lacks the marks of its table, or server.json describes no server.
     """
-    tools, readme, registry = root / "tools", root / "README.md", root / "server.json"
+    tools, registry = root / "tools", root / "server.json"
     return {
         **{tools / f"{tool.name}.json": _json(tool_definition(tool)) for tool in ALL_TOOLS},
         root / "pp_mcp" / FILE.name: _menu(),
         tools / "README.md": _TOOLS_README.format(table=_tools_table()),
-        readme: _readme(readme.read_text(encoding="utf-8")),
+        **{root / name: _page(root / name, mark, table()) for name, (mark, table) in _TABLES.items()},
         registry: _server_json(registry.read_text(encoding="utf-8")),
     }
 
@@ -117,15 +117,18 @@ def _settings_table() -> str:
     return "\n".join(["| variable | what it sets |", "| --- | --- |", *rows])
 
 
-def _readme(text: str) -> str:
-    """README.md with its tables, between the comments that mark them, and its counts of tools as the code has them."""
-    for mark, table in {"tools": _tools_table(), "settings": _settings_table()}.items():
-        opening, closing = f"<!-- {mark} -->", f"<!-- /{mark} -->"
-        before, start, rest = text.partition(opening)
-        _, end, after = rest.partition(closing)
-        if not start or not end:
-            raise ValueError(f"README.md lacks the marks {opening} and {closing} around a table")
-        text = f"{before}{opening}\n{table}\n{closing}{after}"
+_TABLES = {"README.md": ("tools", _tools_table), "docs/settings.md": ("settings", _settings_table)}
+"""The pages that hold a table from the code: the comment that marks it, and what makes it."""
+
+
+def _page(path: Path, mark: str, table: str) -> str:
+    """A page with its table, between the comments that mark it, and its counts of tools as the code has them."""
+    opening, closing = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, start, rest = path.read_text(encoding="utf-8").partition(opening)
+    _, end, after = rest.partition(closing)
+    if not start or not end:
+        raise ValueError(f"{path.name} lacks the marks {opening} and {closing} around a table")
+    text = f"{before}{opening}\n{table}\n{closing}{after}"
     toolsets = load(demo=True, environ={}).toolsets
     default = sum(tool.toolset in toolsets for tool in ALL_TOOLS)
     for words, count in {"serves {} tools": default, "all {} tools": len(ALL_TOOLS)}.items():

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, tzinfo
 from functools import cached_property
 from math import ceil
 from pathlib import Path
@@ -171,6 +171,8 @@ class Call:
     api: Api
     today: date
     """The day that "overdue" and "due" are measured against: UTC's, unless PP_TIMEZONE says otherwise."""
+    zone: tzinfo = UTC
+    """The time zone that a bare date in an argument is a day of."""
     secrets_dir: Path | None = None
     """Where a new API token's secret is written, in a file only its owner can read; None: the user's state folder."""
     progress: Callable[[float, float | None, str], Awaitable[None]] | None = None

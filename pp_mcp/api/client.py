@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
+from weakref import WeakSet
 
 import httpx2
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -66,6 +67,7 @@ class Client:
             chance=chance,
         )
         self._kept: dict[str, httpx2.Response] = {}
+        self._calls: WeakSet[Api] = WeakSet()
 
     def __repr__(self) -> str:
         return f"Client(base_url={self.base_url!r})"
@@ -75,7 +77,14 @@ class Client:
 
         Callers share the requests that may run at once and the rate budget evenly. The caller "" is alone.
         """
-        return Api(self._sender, self.budget if budget is None else budget, caller, self.routes, self._kept)
+        api = Api(self._sender, self.budget if budget is None else budget, caller, self.routes, self._kept)
+        self._calls.add(api)
+        return api
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a call that may still send something is under way."""
+        return bool(self._calls)
 
     async def __aenter__(self) -> Self:
         return self

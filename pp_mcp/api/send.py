@@ -19,6 +19,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
 from typing import Any, Generic, TypeVar, cast
@@ -158,6 +159,7 @@ class Sender:
             url = httpx2.URL()
         if not url.is_absolute_url:
             raise ValueError("base_url must be an absolute http(s) URL")
+        trust_env = not _is_loopback(url.host)
         self.http = httpx2.AsyncClient(
             base_url=base_url,
             headers={
@@ -171,7 +173,8 @@ class Sender:
             limits=httpx2.Limits(max_connections=max_concurrency, max_keepalive_connections=max_concurrency),
             transport=transport,
             # A proxy named in the environment would see the token, and cannot reach a loopback address anyway.
-            trust_env=not _is_loopback(url.host),
+            trust_env=trust_env,
+            verify=_tls(trust_env=trust_env) if transport is None else True,
         )
         # Shorter texts are no secrets, and may stand anywhere by chance.
         self._secret = token.get_secret_value().encode() if len(token.get_secret_value()) >= 8 else None
@@ -310,6 +313,10 @@ class Sender:
         # As bytes: a header may hold anything, and httpx2 would encode text as ASCII.
         headers = [(name, hide(value)) for name, value in head.headers.raw if name.lower() not in packing]
         return httpx2.Response(head.status_code, headers=headers, content=hide(bytes(body)))
+
+
+_tls = cache(httpx2.create_ssl_context)
+"""Reading the certificates takes 20 ms and a megabyte: clients of many callers share them."""
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from pydantic import SecretStr
 
 from pp_mcp.config import Settings, SettingsError, load, variable
 from pp_mcp.logs import log_to_stderr
 
 if TYPE_CHECKING:
+    from pp_mcp.api.routes import Route
     from pp_mcp.demo import Tenant
     from pp_mcp.server.app import PlusPlusServer
 
@@ -57,8 +59,31 @@ tenant_options = _options(
 )
 
 
-def load_settings(flags: dict[str, Any], *, demo: bool, strict: bool = True) -> Settings:
-    """The settings, which also configure the log. Mistakes end the program."""
+server_options = _options(
+    click.option("--demo", is_flag=True, help="Use a demo tenant; no account needed."), tenant_options, setting_flags
+)
+
+
+@contextmanager
+def chosen(
+    demo: bool, *, strict: bool = True, quiet: bool = False, **options: Any
+) -> Generator[tuple[Settings, Tenant | None]]:
+    """What `server_options` choose: the settings and, with --demo, a demo tenant. Mistakes end the program."""
+    flags = {name: options.pop(name) for name in (*FLAGS, "read_only")}
+    if demo and (flags["base_url"] or flags["tenant"]):
+        stop("--demo serves its own tenant: leave out --base-url and --tenant.")
+    if not demo and (options["demo_db"] or options["faults"]):
+        stop("--demo-db and --fault need --demo.")
+    settings = load_settings(flags, demo=demo, strict=strict, quiet=quiet)
+    if not demo:
+        yield settings, None
+        return
+    with demo_tenant(**options) as tenant:
+        yield of_tenant(settings, tenant), tenant
+
+
+def load_settings(flags: dict[str, Any], *, demo: bool, strict: bool = True, quiet: bool = False) -> Settings:
+    """The settings, which also configure the log: `quiet` warns only, unless PP_LOG_LEVEL is set."""
     from pp_mcp.menu import unavailable
 
     try:
@@ -67,7 +92,7 @@ def load_settings(flags: dict[str, Any], *, demo: bool, strict: bool = True) -> 
             raise SettingsError(mistakes)
     except SettingsError as error:
         stop(f"Fix these settings first:\n{error}")
-    log_to_stderr(settings.log_level)
+    log_to_stderr("WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level)
     for warning in [*settings.warnings, *settings.missing]:
         log.warning(warning)
     return settings
@@ -87,16 +112,29 @@ def demo_tenant(demo_db: Path | None, people: int, assignments: int, faults: tup
         yield tenant
 
 
+def of_tenant(settings: Settings, tenant: Tenant) -> Settings:
+    """The settings with the demo tenant's address and token, and the usual routes."""
+    token = SecretStr(tenant.token)
+    return settings.model_copy(update={"base_url": tenant.base_url, "api_token": token, "routes": {}})
+
+
+def routes_of(settings: Settings) -> dict[str, Route]:
+    """The routes with what PP_ROUTES changes. Mistakes in it end the program."""
+    from pp_mcp.api.routes import ROUTES, override
+
+    try:
+        return override(ROUTES, settings.routes)
+    except ValueError as error:
+        stop(f"PP_ROUTES: {error}")
+
+
 def make_server(settings: Settings, tenant: Tenant | None) -> PlusPlusServer:
     """The server over the demo tenant, or else over the tenant that the settings name."""
-    from pydantic import SecretStr
-
     from pp_mcp.server.app import build_server
 
-    if tenant is None:
-        return build_server(settings)
-    its: dict[str, Any] = {"base_url": tenant.base_url, "api_token": SecretStr(tenant.token), "routes": {}}
-    return build_server(settings.model_copy(update=its), transport=tenant.transport())
+    if settings.routes:
+        routes_of(settings)
+    return build_server(settings, transport=tenant.transport() if tenant else None)
 
 
 def stop(message: str) -> NoReturn:

@@ -15,7 +15,7 @@ from pp_mcp.commands import stop
 @click.option("--check", is_flag=True, help="Exit with 1 if a file differs from the code.")
 @click.option("--root", type=click.Path(file_okay=False, exists=True, path_type=Path), default=Path(), help="Checkout.")
 def contract(write: bool, check: bool, root: Path) -> None:
-    """Write or check the contract: tools/, and what README.md and server.json say about tools and settings."""
+    """Write or check the contract: tools/, and what the pages and server.json say about tools and settings."""
     from pp_mcp import contract as files
 
     if write == check:

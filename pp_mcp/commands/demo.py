@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pp_mcp.commands import demo_tenant, load_settings, make_server, stop, tenant_options
+from pp_mcp.commands import demo_tenant, load_settings, make_server, of_tenant, stop, tenant_options
+from pp_mcp.commands.clients import BY_NAME, Launch
 from pp_mcp.logs import log_to_stderr, quiet_when_stdout_breaks
 
 if TYPE_CHECKING:
@@ -40,27 +38,30 @@ def demo(api: bool, port: int, **options: Any) -> None:
             import anyio
 
             with quiet_when_stdout_breaks():
-                anyio.run(_tour, make_server(load_settings({"log_level": "WARNING"}, demo=True), tenant))
+                settings = of_tenant(load_settings({}, demo=True, quiet=True), tenant)
+                anyio.run(_tour, make_server(settings, tenant))
 
 
 _CONNECT = """\
 Connect an assistant to the demo:
 
-  Claude Code   claude mcp add plusplus-demo -s user -- {shell} serve --demo
-  Codex         codex mcp add plusplus-demo -- {shell} serve --demo
-  Claude Desktop, Cursor, Gemini CLI and others, in their configuration file (README, "Connect your client"):
-                {{"mcpServers": {{"plusplus-demo": {json}}}}}
+  every client on this computer   {program} init --demo
+  Claude Code by hand             claude mcp add plusplus-demo -s user -- {shell}
+  Codex by hand                   codex mcp add plusplus-demo -- {shell}
+  others, in their settings       {json}
 
-For your own tenant, leave out serve --demo and set PP_TENANT and PP_API_TOKEN in the server's environment."""
+For your own tenant: {program} init"""
 
 
 def connecting() -> str:
-    """How to connect clients, with the program's full path: clients start servers without this shell's PATH."""
-    command = [os.path.abspath(sys.argv[0])]
-    if Path(sys.argv[0]).stem != "pp-mcp":
-        command = [sys.executable, "-m", "pp_mcp"]
-    entry = {"command": command[0], "args": [*command[1:], "serve", "--demo"]}
-    return _CONNECT.format(shell=shlex.join(command), json=json.dumps(entry, ensure_ascii=False))
+    """How to connect clients to the demo."""
+    launch = Launch()
+    settings = {"mcpServers": {launch.name: BY_NAME["cursor"].entry(launch)}}
+    return _CONNECT.format(
+        program=shlex.join(launch.command),
+        shell=shlex.join(launch.words),
+        json=json.dumps(settings, ensure_ascii=False),
+    )
 
 
 async def _tour(server: PlusPlusServer) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import click
 
-from pp_mcp.commands import FLAGS, demo_tenant, load_settings, make_server, setting_flags, stop, tenant_options
+from pp_mcp.commands import chosen, make_server, server_options, stop
 
 
 @click.command()
@@ -17,20 +16,12 @@ from pp_mcp.commands import FLAGS, demo_tenant, load_settings, make_server, sett
 @click.option(
     "--strict", is_flag=True, help="Exit with 2 if a required setting is missing, instead of saying so later."
 )
-@click.option("--demo", is_flag=True, help="Serve a demo tenant; no account needed.")
-@tenant_options
-@setting_flags
-def serve(transport: str, host: str, port: int, strict: bool, demo: bool, **options: Any) -> None:
+@server_options
+def serve(transport: str, host: str, port: int, strict: bool, **options: Any) -> None:
     """Serve MCP on stdio or HTTP. Settings come from the environment (PP_…); flags override them."""
-    flags = {name: options.pop(name) for name in (*FLAGS, "read_only")}
-    if demo and (flags["base_url"] or flags["tenant"]):
-        stop("--demo serves its own tenant: leave out --base-url and --tenant.")
-    if not demo and (options["demo_db"] or options["faults"]):
-        stop("--demo-db and --fault need --demo.")
     from pp_mcp.errors import Refused
 
-    settings = load_settings(flags, demo=demo, strict=strict)
-    with demo_tenant(**options) if demo else nullcontext() as tenant:
+    with chosen(**options, strict=strict) as (settings, tenant):
         try:
             server = make_server(settings, tenant)
             if transport == "http":

@@ -47,6 +47,7 @@ from pp_mcp.errors import Refused
 from pp_mcp.menu import Effect, enabled, menu
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
+from pp_mcp.server.principal import principal
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.redact import Redactor, redact_logs
 from pp_mcp.server.tasks import Tasks
@@ -115,13 +116,21 @@ class PlusPlusServer(MCPServer[Any]):
             return self.redactor.result(await super().call_tool(name, arguments, context))
         if name not in self.names:
             return _refusal("refused", why_off(name, self.settings_used))
-        if why_not := not_set_up(self.settings_used):
+        if why_not := await self._why_not():
             return _refusal("not_set_up", why_not)
         from pp_mcp.inventory import BY_NAME
         from pp_mcp.server.call import ServedTool
 
         tool = ServedTool(BY_NAME[name], self.runtime)
         return await self.tasks.answer(tool, arguments, context or Context(mcp_server=self))
+
+    async def _why_not(self) -> str | None:
+        """Why the request that is being answered cannot reach PlusPlus; None where it can."""
+        callers = self.runtime.callers
+        if callers is None:
+            return not_set_up(self.settings_used)
+        await callers.trim()
+        return callers.why_not()
 
     async def list_resources(self) -> list[Resource]:
         """Lists the resources of the tools that are served."""
@@ -135,7 +144,7 @@ class PlusPlusServer(MCPServer[Any]):
         self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
         """Reads a resource. The SDK's templates would pass over arguments that they do not know."""
-        if why_not := not_set_up(self.settings_used):
+        if why_not := await self._why_not():
             raise ResourceError(why_not)
         try:
             found = await self.resources.read(str(uri), context or Context(mcp_server=self))
@@ -218,7 +227,7 @@ class PlusPlusServer(MCPServer[Any]):
         from pp_mcp.server.resources import is_person, suggest
 
         found = Completion(values=[])
-        if not not_set_up(self.settings_used):
+        if not await self._why_not():
             found = await suggest(self.runtime, names, params.argument)
         if found.values and is_person(params.argument.name):
             from pp_mcp.inventory import BY_NAME
@@ -286,9 +295,9 @@ def build_server(
     is made by the first call and closed when the server stops; one for all requests.
 
     Raises:
-        Refused: the audit log cannot be appended to, or PP_ROUTES names what is no route.
+        Refused: the audit log cannot be appended to.
     """
-    key = settings.signing_key
+    keys = settings.signing_keys
     connections = 0
 
     @asynccontextmanager
@@ -302,7 +311,7 @@ def build_server(
         finally:
             connections -= 1
             if not connections and "runtime" in vars(server):
-                await server.runtime.client.aclose()
+                await server.runtime.aclose()
 
     redactor = Redactor(settings.api_token)
     tasks = Tasks(redactor)
@@ -320,13 +329,16 @@ def build_server(
         # Lists never change while the server runs, so there is nothing to subscribe to, in either era.
         subscriptions=False,
         cache_hints={"tools/list": _HOUR, "server/discover": _HOUR},
-        request_state_security=RequestStateSecurity(keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest()]),
+        request_state_security=RequestStateSecurity(
+            keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest() for key in keys],
+            bind_principal=lambda _: principal() or None,
+        ),
     )
     server.names = frozenset(tool.name for tool in tools)
     server.settings_used = settings
     server.ways = {"transport": transport, "secrets_dir": secrets_dir, "clock": clock}
-    if settings.audit_log or settings.routes:
-        # What is wrong with these is said before anything is served.
+    if settings.audit_log:
+        # That it cannot be written is said before anything is served.
         _ = server.runtime
     add_prompts(server, server.names)
     server.complete_arguments()

@@ -64,7 +64,7 @@ class ServedTool:
             if write is None:
                 call.begins(call.api)
                 return await read(operation, arguments, call, Reader(runtime.audit, identity(context)))
-            given = parse(operation, arguments)
+            given = parse(operation, arguments, runtime.zone)
             with runtime.writing():
                 return await write.run(given)
         except PlusPlusError as error:
@@ -78,7 +78,7 @@ class ServedTool:
 
 async def read(operation: Operation, arguments: dict[str, Any], call: Call, reader: Reader | None = None) -> Result:
     """What a reading tool answers to these arguments."""
-    given = parse(operation, arguments)
+    given = parse(operation, arguments, call.zone)
     values, resolved = await resolve(operation, given, call.api, call.report)
     answer: Answer = await operation.function(call, **values)
     if reader is not None:

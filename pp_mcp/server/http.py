@@ -2,66 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
 import sys
-from ipaddress import ip_address
 from types import FrameType
 
+import httpx2
 import uvicorn
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pp_mcp import __version__
-from pp_mcp.config import is_this_computer
-from pp_mcp.errors import Refused
 from pp_mcp.server.app import PlusPlusServer
 from pp_mcp.server.connections import BoundedProtocol
+from pp_mcp.server.endpoint import PATH, check_bind, in_url, protect, security
 from pp_mcp.server.tasks import GRACE
 
 log = logging.getLogger("pp_mcp.server")
 
-PATH = "/mcp"
 
-
-def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
-    """The ASGI application: MCP at `/mcp`, and `/health`.
+def http_app(
+    server: PlusPlusServer, host: str = "127.0.0.1", issuer: httpx2.AsyncBaseTransport | None = None
+) -> Starlette:
+    """The ASGI application: MCP at `/mcp`, and `/health`. `issuer` replaces the network to the OAuth issuer, for tests.
 
     Raises:
-        Refused: `host` can be reached from other computers.
+        Refused: `host` can be reached from other computers, and the settings do not say who may call; or their sign-in
+            cannot work.
     """
-    if not is_this_computer(host):
-        raise Refused(
-            f"--host {host} would open the server to other computers. It does not authenticate, so everyone who can "
-            "reach it would act with the API token's rights. Bind to 127.0.0.1 and put an SSH tunnel or an "
-            "authenticating proxy on the same machine in front of it."
-        )
+    settings = server.settings_used
+    check_bind(host, settings)
 
     @server.custom_route("/health", methods=["GET"])
     async def health(_: Request) -> Response:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
         return JSONResponse({"status": "ok", "version": __version__})
 
-    app = server.streamable_http_app(streamable_http_path=PATH, transport_security=_security(host))
+    app = server.streamable_http_app(streamable_http_path=PATH, transport_security=security(host, settings))
     app.router.redirect_slashes = False
+    protect(app, settings, server.names, issuer)
     return app
-
-
-def _security(host: str) -> TransportSecuritySettings:
-    """Requests must name this computer as their Host, and as their Origin if they have one (DNS rebinding)."""
-    names = {"127.0.0.1", "localhost", "[::1]", _in_url(host)}
-    with contextlib.suppress(ValueError):
-        names.add(_in_url(ip_address(host).compressed))
-    return TransportSecuritySettings(
-        allowed_hosts=[f"{name}{port}" for name in sorted(names) for port in ("", ":*")],
-        allowed_origins=[f"http://{name}{port}" for name in sorted(names) for port in ("", ":*")],
-    )
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
@@ -79,7 +59,7 @@ def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
     )
     # uvicorn raises the signal that stopped it again once it is done; by then nothing is left to do.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    log.info("Serving MCP at http://%s:%d%s", _in_url(host), port, PATH)
+    log.info("Serving MCP at http://%s:%d%s", in_url(host), port, PATH)
     _Server(config, server).run()
 
 

@@ -8,13 +8,14 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import anyio
 import httpx2
+from pydantic import SecretStr
 
 from pp_mcp import __version__
 from pp_mcp.answers import Named, Status
@@ -24,8 +25,10 @@ from pp_mcp.config import Settings
 from pp_mcp.declare import Call
 from pp_mcp.errors import OutOfTime, PlusPlusError, Refused
 from pp_mcp.plan import Done, Plan
+from pp_mcp.server.clients import CallerClients
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.explain import code_of
+from pp_mcp.server.principal import tenant_in_use
 from pp_mcp.text import plural
 
 log = logging.getLogger("pp_mcp.server")
@@ -60,30 +63,31 @@ class LastHour:
 
 
 class Brake:
-    """Limits the changes of an hour, of this process; people or things changed, not requests. None: no limit."""
+    """Limits the changes of each principal's hour; people or things changed, not requests. None: no limit."""
 
     def __init__(self, most: int | None, now: Callable[[], float] = time.monotonic) -> None:
         self._most = most
-        self._hour = LastHour(now)
+        self._hours: defaultdict[str, LastHour] = defaultdict(lambda: LastHour(now))
 
-    def take(self, changes: int) -> None:
+    def take(self, principal: str, changes: int) -> None:
         """Counts `changes` more.
 
         Raises:
             Refused: they would exceed the hourly limit; none of them is counted.
         """
-        made = self._hour.count
+        hour = self._hours[principal]
+        made = hour.count
         if self._most is not None and made + changes > self._most:
             raise Refused(
                 f"This would make {made + changes:,} changes within an hour; {self._most:,} are allowed "
-                f"(PP_MAX_WRITES_PER_HOUR), {made:,} were made.{self._hour.again} Nothing was sent. If this many "
+                f"(PP_MAX_WRITES_PER_HOUR), {made:,} were made.{hour.again} Nothing was sent. If this many "
                 "changes are intended, a person has to raise the limit."
             )
-        self._hour.add(changes)
+        hour.add(changes)
 
-    def give_back(self, changes: int) -> None:
+    def give_back(self, principal: str, changes: int) -> None:
         """So many of them were not made: the call had to stop, and what is left counts when it is done."""
-        self._hour.add(-changes)
+        self._hours[principal].add(-changes)
 
 
 class Pace:
@@ -150,12 +154,15 @@ class Runtime:
 
     client: Client
     confirmer: Confirmer
+    callers: CallerClients | None = None
+    """The clients of the API with the callers' own tokens; None where all calls act with the server's."""
     brake: Brake = field(default_factory=lambda: Brake(None))
     pace: Pace = field(default_factory=lambda: Pace(50))
     turns: Turns = field(default_factory=Turns)
     audit: AuditLog | None = None
     secrets_dir: Path | None = None
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
+    zone: tzinfo = UTC
     writes: int = 0
     """Plans carried out so far. A plan that was begun before the latest one ended may rest on what is no longer so."""
     stopping: anyio.Event = field(default_factory=anyio.Event)
@@ -175,17 +182,14 @@ class Runtime:
         """What these settings ask for.
 
         Raises:
-            Refused: the audit log cannot be appended to, or PP_ROUTES names what is no route.
+            Refused: the audit log cannot be appended to.
         """
-        try:
-            routes = override(ROUTES, settings.routes)
-        except ValueError as error:
-            raise Refused(f"PP_ROUTES: {error}") from error
-        return cls(
-            client=Client(
-                # While the address is missing, no call gets as far as the client.
-                base_url=settings.base_url or "https://missing.invalid",
-                token=settings.api_token,
+        routes = override(ROUTES, settings.routes)
+
+        def make_client(base_url: str, token: SecretStr) -> Client:
+            return Client(
+                base_url=base_url,
+                token=token,
                 timeout=settings.timeout,
                 max_concurrency=settings.max_concurrency,
                 max_pause=settings.max_pause,
@@ -193,26 +197,45 @@ class Runtime:
                 transport=transport,
                 clock=clock or SYSTEM_CLOCK,
                 user_agent=f"pp-mcp/{__version__}",
-            ),
-            confirmer=Confirmer(settings.signing_key, settings.base_url, settings.confirm),
+            )
+
+        zone = ZoneInfo(settings.timezone)
+        return cls(
+            # While the address is missing, or callers bring it, no call gets as far as this client.
+            client=make_client(settings.base_url or "https://missing.invalid", settings.api_token),
+            callers=CallerClients(make_client) if settings.caller_tokens else None,
+            confirmer=Confirmer(settings.signing_keys, settings.base_url, settings.confirm),
             brake=Brake(settings.max_writes_per_hour or None),
             pace=Pace(settings.unconfirmed_writes),
             audit=_audit_log(settings),
             secrets_dir=secrets_dir,
-            today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
+            today=lambda: datetime.now(zone).date(),
+            zone=zone,
         )
+
+    async def aclose(self) -> None:
+        """Closes the connections to PlusPlus."""
+        await self.client.aclose()
+        if self.callers is not None:
+            await self.callers.trim(0)
 
     def call(
         self, progress: Callable[[float, float | None, str], Awaitable[None]] | None = None, caller: str = ""
     ) -> Call:
         """What one tool call works with; its time begins now. `caller` is whose share its requests count under."""
         return Call(
-            api=self.client.call(caller=caller),
+            api=self.client_of_caller.call(caller=caller),
             today=self.today(),
+            zone=self.zone,
             secrets_dir=self.secrets_dir,
             progress=progress,
             stopping=self.stopping,
         )
+
+    @property
+    def client_of_caller(self) -> Client:
+        """The client of the API for the request that is being answered; raises Refused where it brought no token."""
+        return self.client if self.callers is None else self.callers.client()
 
     @contextmanager
     def writing(self) -> Generator[None]:
@@ -293,7 +316,7 @@ def _audit_log(settings: Settings) -> AuditLog | None:
     """
     if not settings.audit_log:
         return None
-    audit = AuditLog(settings.audit_log, settings.base_url, records_reads=settings.audit_reads)
+    audit = AuditLog(settings.audit_log, lambda: tenant_in_use(settings.base_url), records_reads=settings.audit_reads)
     try:
         audit.check()
     except OSError as error:

@@ -109,7 +109,7 @@ class Resources:
             else:
                 given, part = arguments_in(tool, query)
             call = self.runtime.call()
-            values, _ = await prepare(tool, given, call.api)
+            values, _ = await prepare(tool, given, call)
             reader, filters = Reader(self.runtime.audit, identity(context)), {name: values[name] for name in given}
             if not is_thing:
                 csv = await csv_text(tool, call, values, part)
@@ -146,7 +146,7 @@ async def suggest(runtime: Runtime, tools: frozenset[str], argument: CompletionA
     if not any(name in BY_NAME[tool].arguments.model_fields for tool in tools):
         return Completion(values=[])
     try:
-        values, total = await _found(runtime.client.call(budget=5), name, argument.value.strip())
+        values, total = await _found(runtime.client_of_caller.call(budget=5), name, argument.value.strip())
     except PlusPlusError:
         values, total = [], 0
     shown = [neutralise(value, 200) for value in values][:SUGGESTIONS]

@@ -11,6 +11,7 @@ import sys
 import anyio
 from mcp.server.stdio import stdio_server
 
+from pp_mcp.errors import Refused
 from pp_mcp.logs import quiet_when_stdout_breaks
 from pp_mcp.server.app import PlusPlusServer
 from pp_mcp.server.tasks import GRACE
@@ -22,7 +23,13 @@ LAST_ANSWER = 0.5
 
 
 def serve_stdio(server: PlusPlusServer) -> None:
-    """Serves on stdin and stdout until stdin ends or SIGTERM arrives; a write in progress is completed first."""
+    """Serves on stdin and stdout until stdin ends or SIGTERM arrives; a write in progress is completed first.
+
+    Raises:
+        Refused: the settings want each caller's own token, and nothing carries one here.
+    """
+    if server.settings_used.caller_tokens:
+        raise Refused("PP_CALLER_TOKENS needs --transport http: on stdio no request has headers. Set PP_API_TOKEN.")
     with quiet_when_stdout_breaks():
         anyio.run(_stdio, server)
 

@@ -27,6 +27,8 @@ from mcp.server.mcpserver.server import require_client_extension
 from mcp.shared.exceptions import MCPError
 from mcp.types import HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, RequestParams
 
+from pp_mcp.server.principal import principal
+
 if TYPE_CHECKING:
     from pp_mcp.api import Api
     from pp_mcp.declare import Call
@@ -256,10 +258,8 @@ class Tasks(Extension):
         """What a call is answered: its result, or a task where that takes long and the client takes tasks."""
         if not (tool.is_long and _takes_tasks(context)):
             return self._redactor.result(await tool.run(arguments, context))
-        from pp_mcp.server.asking import principal
-
         group: TaskGroup = context.request_context.lifespan_context
-        job = Job(tool, arguments, context, group, sha256(principal(context).encode()).hexdigest(), self.store)
+        job = Job(tool, arguments, context, group, _owner(), self.store)
         self.jobs[job.task_id] = job
         group.start_soon(self._run, job)
         try:
@@ -333,17 +333,19 @@ class Tasks(Extension):
         named = getattr(ctx.request, "headers", {}).get("mcp-name", params.task_id)
         if named != params.task_id:
             raise MCPError(code=HEADER_MISMATCH, message="The header Mcp-Name differs from params.taskId.")
-        from pp_mcp.server.asking import principal
-
-        owner = sha256(principal(Context(request_context=ctx)).encode()).hexdigest()
         state = await self.store.kept(_key(params.task_id))
-        if state is None or state.pop("owner") != owner:
+        if state is None or state.pop("owner") != _owner():
             message = "There is no such task: its result was kept for an hour, or it is somebody else's."
             raise MCPError(code=INVALID_PARAMS, message=message)
         seen, call = state.pop("seen"), state.pop("call")
         if state["status"] == "working" and seen + DEAD < time.time():
             state |= {"status": "failed", "error": _stopped(state["statusMessage"], call)}
         return state
+
+
+def _owner() -> str:
+    """Names whoever sent the request that is being answered, without saying who that is."""
+    return sha256(principal().encode()).hexdigest()
 
 
 def _takes_tasks(context: Context[Any, Any]) -> bool:

@@ -26,10 +26,11 @@ from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError, Refused
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.plan import Done, Plan, Rest
 from pp_mcp.server.arguments import Resolved, Values, parse, resolve
-from pp_mcp.server.asking import Reply, ask_person, caller, can_ask, principal, share_of
+from pp_mcp.server.asking import Reply, ask_person, caller, can_ask, share_of
 from pp_mcp.server.confirm import LIFETIME, Binding, Consent, Start
 from pp_mcp.server.explain import code_of, explained
 from pp_mcp.server.perform import Runtime, log, status_of
+from pp_mcp.server.principal import principal
 from pp_mcp.server.render import rendered
 from pp_mcp.text import listed
 
@@ -152,7 +153,7 @@ class Write:
                 status="unchanged", summary=f"{plan.unchanged} Nothing was sent.", target=plan.target, undo=None
             )
         must = self.operation.effect is Effect.DESTROY or plan.confirm or plan.reach > MANY
-        slow = not self.runtime.pace.allows(principal(self.context), plan.reach) and confirmer.policy != "allow"
+        slow = not self.runtime.pace.allows(principal(), plan.reach) and confirmer.policy != "allow"
         if not must and not slow:
             return "not needed"
         why = "" if must else f"More than {self.runtime.pace.most:,} changes in an hour need confirming. "
@@ -243,9 +244,9 @@ class Write:
         Raises:
             Refused: they would exceed the hourly limit.
         """
-        self.runtime.brake.take(plan.reach)
+        self.runtime.brake.take(principal(), plan.reach)
         if consent == "not needed":
-            self.runtime.pace.add(principal(self.context), plan.reach)
+            self.runtime.pace.add(principal(), plan.reach)
         if self.fitting is not None:
             self.runtime.confirmer.spend(self.fitting)
 
@@ -263,7 +264,7 @@ class Write:
         finally:
             if self.fitting is not None and not self.call.api.writes:
                 self.runtime.confirmer.give_back(self.fitting)
-        self.runtime.brake.give_back(done.not_sent)
+        self.runtime.brake.give_back(principal(), done.not_sent)
         return self._tell(plan, done, await self._continue(done.rest, consent) if done.rest else None)
 
     async def _continue(self, rest: Rest, consent: Consent) -> ToolCall | None:

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [reports|start|menu|soak]`."""
+"""`python -m tests.bench [reports|start|menu|soak|asked|tasks]`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import sys
 import anyio
 import click
 
+from tests.bench import asked as asking
 from tests.bench import menu as menus
 from tests.bench import reports as reporting
 from tests.bench import soak as soaking
 from tests.bench import start as starting
+from tests.bench import tasks as doing
+from tests.bench.chore_changes import CHANGES
+from tests.bench.chore_questions import QUESTIONS
 from tests.bench.tenant import Place
 
 
@@ -82,6 +86,26 @@ def menu() -> None:
     """Characters of the menu of tools; exit 1 where it is over its budget."""
     click.echo(menus.table())
     sys.exit(menus.total() > menus.BUDGET)
+
+
+@main.command()
+def asked() -> None:
+    """Thirty kinds of question on the demo tenant: calls and characters of each."""
+    click.echo(asking.table(anyio.run(asking.run)))
+
+
+@main.command()
+@click.option("--latency", type=click.FloatRange(min=0), default=doing.LATENCY, show_default=True, help="Seconds.")
+def tasks(latency: float) -> None:
+    """Twenty chores by our tools and by a plain mirror of the API; exit 1 where one comes out wrong."""
+
+    async def run() -> tuple[list[doing.Comparison], tuple[int, int]]:
+        done = await doing.run([*QUESTIONS, *CHANGES], lambda text: click.echo(text, err=True), latency)
+        return done, await doing.menus()
+
+    done, menu = anyio.run(run)
+    click.echo(doing.table(done, menu))
+    sys.exit(not doing.total(done).ours.right)
 
 
 if __name__ == "__main__":

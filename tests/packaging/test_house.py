@@ -20,7 +20,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "answers": frozenset({"models", "text"}),
     "api": frozenset({"errors", "models"}),
     "audit": frozenset({"errors", "text"}),
-    "config": frozenset({"text"}),
+    "values": frozenset({"text"}),
+    "config": frozenset({"values"}),
     "plan": frozenset({"answers", "api", "models", "text"}),
     "declare": frozenset({"answers", "api", "menu", "plan", "text"}),
     "operations": OPERATION,
@@ -28,7 +29,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "bulk": OPERATION | {"operations", "reports"},
     "inventory": frozenset({"bulk", "declare", "operations", "reports"}),
     "menu": frozenset({"text"}),
-    "server": OPERATION | {"audit", "bulk", "config", "inventory", "logs", "menu", "operations", "reports"},
+    "server": OPERATION | {"audit", "bulk", "config", "inventory", "logs", "menu", "operations", "reports", "values"},
 }
 """The parts, and what of ours each may import. Parts that are not named here (the command line, the tour) stand on top:
 they may import everything, and none of these may import them."""

@@ -1,4 +1,4 @@
-"""The README's set-up lines work as printed."""
+"""The set-up lines of the README and of the other pages work as printed."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import pytest
 from click.testing import CliRunner
 
 from pp_mcp.cli import main
+from pp_mcp.commands.clients import BY_NAME, Launch
 from pp_mcp.commands.demo import connecting
-from pp_mcp.config import load
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [README, *(path.read_text(encoding="utf-8") for path in [ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])]
 PROGRAM = "/path/to/.venv/bin/pp-mcp"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, *pages: str) -> list[str]:
+    return [text for page in pages for text in re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)]
 
 
 def commands() -> list[list[str]]:
-    """Every call of pp-mcp in the README's shell blocks, and those that it has clients make: the arguments."""
+    """Every call of pp-mcp in the pages' shell blocks, and those that they have clients make: the arguments."""
     found: list[list[str]] = []
-    for line in "".join(blocks("sh")).splitlines():
+    for line in "".join(blocks("sh", *PAGES)).splitlines():
         words = shlex.split(line, comments=True)
         for start, word in enumerate(words):
             if word.endswith("pp-mcp"):
@@ -41,18 +42,9 @@ def test_every_command_exists_with_its_options(arguments: list[str]) -> None:
     assert ended.exit_code == 0, ended.output
 
 
-def test_settings_of_clients_are_json_and_name_real_settings() -> None:
-    found = [json.loads(text) for text in blocks("json")]
-    assert len(found) == 2
-    for settings in found:
-        (server,) = (settings.get("mcpServers") or settings["servers"]).values()
-        assert server["command"] == PROGRAM
-        assert load(environ=server["env"]).warnings == ([] if "inputs" not in settings else [WARNING])
-        for used in re.findall(r"\$\{input:(.*?)\}", json.dumps(settings)):
-            assert used in {one["id"] for one in settings["inputs"]}
-
-
-WARNING = "PP_API_TOKEN does not start with pp_, as tokens of the Public API v2 do."
+def test_the_readmes_settings_are_what_init_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [PROGRAM])
+    assert blocks("json", README) == [BY_NAME["cursor"].printed(Launch(address={"PP_TENANT": "acme"})) + "\n"]
 
 
 @pytest.mark.parametrize("program", ["pp-mcp", "__main__.py"])

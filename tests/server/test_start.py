@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,8 +60,9 @@ def test_the_menu_is_what_the_code_declares() -> None:
 
 
 def test_a_menu_that_differs_from_the_code_is_found(tmp_path: Path) -> None:
-    for name in ("README.md", "server.json"):
-        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    for name in ("README.md", "server.json", "docs/settings.md"):
+        shutil.copy(ROOT / name, tmp_path / name)
     contract.write(tmp_path)
     written = tmp_path / "pp_mcp" / FILE.name
     assert written.read_text(encoding="utf-8") == FILE.read_text(encoding="utf-8")

@@ -239,9 +239,9 @@ async def test_a_task_is_its_principals_alone(there: Stage, monkeypatch: pytest.
     who = ["jane"]
 
     def token() -> AccessToken:
-        return AccessToken(token="t", client_id="c", scopes=[], subject=who[0])
+        return AccessToken(token="t", client_id="c", scopes=["pp:read"], subject=who[0])
 
-    monkeypatch.setattr("pp_mcp.server.asking.get_access_token", token)
+    monkeypatch.setattr("pp_mcp.server.principal.get_access_token", token)
     async with over_http(server_of(there)) as wire:
         hold = Hold(there, "GET", after=5)
         made = await wire.call(REPORT, {"group_by": ["user"]})
