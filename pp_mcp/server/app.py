@@ -28,6 +28,7 @@ from mcp.types import (
     CompleteRequestParams,
     CompleteResult,
     Completion,
+    GetPromptResult,
     Icon,
     InputRequiredResult,
     JSONRPCRequest,
@@ -35,6 +36,7 @@ from mcp.types import (
     ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
+    Prompt,
     Resource,
     ResourceTemplate,
     Tool,
@@ -48,7 +50,6 @@ from pp_mcp.menu import Effect, enabled, menu
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
 from pp_mcp.server.principal import principal
-from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.redact import Redactor, redact_logs
 from pp_mcp.server.tasks import Tasks
 
@@ -131,6 +132,25 @@ class PlusPlusServer(MCPServer[Any]):
             return not_set_up(self.settings_used)
         await callers.trim()
         return callers.why_not()
+
+    @cached_property
+    def _has_prompts(self) -> bool:
+        """Offers the prompts; asked for before they are used."""
+        from pp_mcp.server.prompts import add_prompts
+
+        add_prompts(self, self.names)
+        return True
+
+    async def list_prompts(self) -> list[Prompt]:
+        """Lists the prompts whose tools are served."""
+        return await super().list_prompts() if self._has_prompts else []
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        """Words a prompt."""
+        _ = self._has_prompts
+        return await super().get_prompt(name, arguments, context)
 
     async def list_resources(self) -> list[Resource]:
         """Lists the resources of the tools that are served."""
@@ -340,7 +360,6 @@ def build_server(
     if settings.audit_log:
         # That it cannot be written is said before anything is served.
         _ = server.runtime
-    add_prompts(server, server.names)
     server.complete_arguments()
     server.redactor, server.tasks = redactor, tasks
     redact_logs(settings.api_token)

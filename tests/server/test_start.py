@@ -36,7 +36,7 @@ anyio.run(main)
 
 FOR_CALLS = {
     *("pp_mcp.answers", "pp_mcp.api", "pp_mcp.audit", "pp_mcp.bulk", "pp_mcp.demo", "pp_mcp.inventory"),
-    *("pp_mcp.models", "pp_mcp.operations", "pp_mcp.reports", "pp_mcp.server.call", "pp_mcp.server.http"),
+    *("pp_mcp.models", "pp_mcp.operations", "pp_mcp.reports", "pp_mcp.server.call", "pp_mcp.server.http", "pp_mcp.server.prompts"),
 }
 """What only calls, the demo or HTTP need."""
 
