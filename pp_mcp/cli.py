@@ -14,6 +14,7 @@ COMMANDS = (
     "init",
     "contract",
     "audit",
+    "doctor",
     "token",
 )
 """Each is the module's name, and in it that of the command."""

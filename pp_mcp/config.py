@@ -155,6 +155,12 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="Maximum number of changes in an hour, to stop a runaway agent; 0 for no limit. Default: 5000.",
     )
+    log_format: Annotated[Literal["text", "json"], Lower] = Field(
+        "text", description="How to log: text (default), or json, an object a line with the request's id."
+    )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65_535, description="Port that serves metrics for Prometheus (extra otel). Default: none."
+    )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Upper] = Field(
         "INFO", description="How much to log to stderr: DEBUG, INFO (default), WARNING or ERROR."
     )

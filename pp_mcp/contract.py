@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from pp_mcp import __version__
-from pp_mcp.config import Settings, load, variable
+from pp_mcp import __version__, bundles
+from pp_mcp.config import TOOLSETS, Settings, load, variable
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.inventory import ALL_TOOLS
 from pp_mcp.menu import FILE
@@ -81,8 +81,9 @@ def files(root: Path) -> dict[Path, str]:
         **{tools / f"{tool.name}.json": _json(tool_definition(tool)) for tool in ALL_TOOLS},
         root / "pp_mcp" / FILE.name: _menu(),
         tools / "README.md": _TOOLS_README.format(table=_tools_table()),
-        **{root / name: _page(root / name, mark, table()) for name, (mark, table) in _TABLES.items()},
+        **{root / name: _page(root / name, mark, table()) for name, (mark, table) in TABLES.items()},
         registry: _server_json(registry.read_text(encoding="utf-8")),
+        **{root / path: text for path, text in bundles.files().items()},
     }
 
 
@@ -117,8 +118,12 @@ def _settings_table() -> str:
     return "\n".join(["| variable | what it sets |", "| --- | --- |", *rows])
 
 
-_TABLES = {"README.md": ("tools", _tools_table), "docs/settings.md": ("settings", _settings_table)}
-"""The pages that hold a table from the code: the comment that marks it, and what makes it."""
+TABLES = {
+    "README.md": ("tools", _tools_table),
+    "docs/settings.md": ("settings", _settings_table),
+    "docs/publishing.md": ("install", bundles.install_links),
+}
+"""The pages with a part that is made from the code: the comment that marks it, and what makes it."""
 
 
 def _page(path: Path, mark: str, table: str) -> str:
@@ -136,6 +141,34 @@ def _page(path: Path, mark: str, table: str) -> str:
     return text
 
 
+_REMOTE: dict[str, Any] = {
+    "type": "streamable-http",
+    "url": "https://{host}/mcp",
+    "variables": {"host": {"description": "Where your organisation serves pp-mcp.", "isRequired": True}},
+    "headers": [
+        {
+            "name": "Authorization",
+            "description": "The token of that server, if it has its own sign-in.",
+            "value": "Bearer {token}",
+            "isSecret": True,
+            "variables": {"token": {"description": "The token that its administrator gave you.", "isSecret": True}},
+        },
+        {
+            "name": "X-PP-Token",
+            "description": "Your own API token from PlusPlus, if the server acts with each caller's.",
+            "isSecret": True,
+        },
+        {"name": "X-PP-Tenant", "description": "Your tenant, if the server serves several: acme."},
+        {
+            "name": "X-PP-Read-Only",
+            "description": "true: offer only tools that change nothing.",
+            "choices": ["true", "false"],
+        },
+        {"name": "X-PP-Toolsets", "description": f"Offer only these toolsets: {', '.join(TOOLSETS)}."},
+    ],
+}
+
+
 def _server_json(text: str) -> str:
     """The registry's description of the server. Version and variables come from the code, the rest is kept."""
     try:
@@ -143,6 +176,7 @@ def _server_json(text: str) -> str:
         server["version"] = __version__
         for package in server["packages"]:
             package.update(version=__version__, environmentVariables=environment_variables())
+        server["remotes"] = [_REMOTE]
     except (ValueError, KeyError, TypeError, AttributeError) as mistake:
         raise ValueError(f"server.json does not describe a server with packages: {mistake}") from mistake
     return _json(server)
@@ -168,7 +202,7 @@ def write(root: Path) -> dict[Path, str]:
     wanted, done = files(root), dict[Path, str]()
     for path in differences(root):
         if path in wanted:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(wanted[path], encoding="utf-8")
         else:
             path.unlink()

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pp_mcp import __version__
+from pp_mcp import __version__, contract
 from pp_mcp.cli import main
 from pp_mcp.inventory import ALL_TOOLS
-from pp_mcp.menu import FILE
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,11 +77,9 @@ def test_the_version() -> None:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     (tmp_path / "docs").mkdir()
-    for name in ("README.md", "docs/settings.md", "server.json"):
+    for name in (*contract.TABLES, "server.json"):
         shutil.copy(ROOT / name, tmp_path / name)
-    shutil.copytree(ROOT / "tools", tmp_path / "tools")
-    (tmp_path / "pp_mcp").mkdir()
-    shutil.copy(FILE, tmp_path / "pp_mcp")
+    contract.write(tmp_path)
     return tmp_path
 
 

@@ -92,7 +92,8 @@ def load_settings(flags: dict[str, Any], *, demo: bool, strict: bool = True, qui
             raise SettingsError(mistakes)
     except SettingsError as error:
         stop(f"Fix these settings first:\n{error}")
-    log_to_stderr("WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level)
+    level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
+    log_to_stderr(level, settings.log_format)
     for warning in [*settings.warnings, *settings.missing]:
         log.warning(warning)
     return settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -19,9 +20,13 @@ from pp_mcp.commands import chosen, make_server, server_options, stop
 @server_options
 def serve(transport: str, host: str, port: int, strict: bool, **options: Any) -> None:
     """Serve MCP on stdio or HTTP. Settings come from the environment (PP_…); flags override them."""
+    from pp_mcp import telemetry
     from pp_mcp.errors import Refused
+    from pp_mcp.menu import menu
 
-    with chosen(**options, strict=strict) as (settings, tenant):
+    with chosen(**options, strict=strict) as (settings, tenant), ExitStack() as ends:
+        telemetry.start(settings.metrics_port, host if transport == "http" else "127.0.0.1", menu())
+        ends.callback(telemetry.stop)
         try:
             server = make_server(settings, tenant)
             if transport == "http":

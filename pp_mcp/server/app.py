@@ -51,7 +51,7 @@ from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
 from pp_mcp.server.principal import principal
 from pp_mcp.server.redact import Redactor, redact_logs
-from pp_mcp.server.tasks import Tasks
+from pp_mcp.server.tasks import GRACE, Tasks
 
 if TYPE_CHECKING:
     import httpx2
@@ -334,7 +334,7 @@ def build_server(
                 await server.runtime.aclose()
 
     redactor = Redactor(settings.api_token)
-    tasks = Tasks(redactor)
+    tasks = Tasks(redactor, settings.timeout + GRACE)
     tools = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block")
     server = PlusPlusServer(
         "pp-mcp",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from mcp.server.mcpserver import Context
+from mcp.types import CallToolResult
 
 from pp_mcp.answers import Answer, ManyAnswer
 from pp_mcp.declare import Call, Effect, Operation
 from pp_mcp.errors import PlusPlusError, Refused
+from pp_mcp.logs import about
 from pp_mcp.server.arguments import UNKNOWN_NAMED, parse, resolve
 from pp_mcp.server.asking import identity, share_of
 from pp_mcp.server.csv import csv_fields
@@ -21,6 +23,7 @@ from pp_mcp.server.reads import Reader, counts_of
 from pp_mcp.server.render import rendered, rendered_error
 from pp_mcp.server.tasks import Job
 from pp_mcp.server.writes import Result, Write
+from pp_mcp.telemetry import Ending, tool_call
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,17 @@ class ServedTool:
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], job: Job | None = None) -> Result:
         """Runs the tool. Every failure comes back as a result that says what to do, and shows nothing foreign. `job`,
         where there is one, is told how far it is."""
-        call = self.runtime.call(context.report_progress, share_of(context))
-        call = job.hooked(call) if job else call
-        async with call.never_silent():
-            return await self._run(call, arguments, context)
+        name, request_id = self.operation.name, (context.headers or {}).get("x-request-id")
+        with about(name, request_id), tool_call(name) as ending:
+            call = self.runtime.call(context.report_progress, share_of(context))
+            call = job.hooked(call) if job else call
+            async with call.never_silent():
+                result = await self._run(call, arguments, context, ending)
+            if isinstance(result, CallToolResult):
+                ending.characters = sum(len(one.text) for one in result.content if one.type == "text")
+            return result
 
-    async def _run(self, call: Call, arguments: dict[str, Any], context: Context[Any, Any]) -> Result:
+    async def _run(self, call: Call, arguments: dict[str, Any], context: Context[Any, Any], ending: Ending) -> Result:
         operation, runtime = self.operation, self.runtime
         write: Write | None = None
         if not self.is_read:
@@ -63,14 +71,21 @@ class ServedTool:
                 raise Refused(f"{why_not} Nothing was sent.")
             if write is None:
                 call.begins(call.api)
-                return await read(operation, arguments, call, Reader(runtime.audit, identity(context)))
+                result = await read(operation, arguments, call, Reader(runtime.audit, identity(context)))
+                ending.outcome = "answered"
+                return result
             given = parse(operation, arguments, runtime.zone)
             with runtime.writing():
-                return await write.run(given)
+                result = await write.run(given)
+            said = cast("dict[str, Any]", getattr(result, "structured_content", None) or {})
+            ending.outcome = said.get("status", "asked")
+            return result
         except PlusPlusError as error:
-            log.info("%s: %s", operation.name, type(error).__name__)
+            ending.outcome = type(error).__name__
+            log.info("%s: %s", operation.name, ending.outcome)
             return rendered_error(explained(error, operation) if write is None else await write.failed(error))
         except Exception:
+            ending.outcome = "unexpected"
             log.exception("%s failed unexpectedly", operation.name)
             plan = write.plan if write is not None else None
             return rendered_error(unexpected(operation, call.api.request_ids, plan))

@@ -169,8 +169,8 @@ def _again(message: Message, receive: Receive) -> Receive:
 
 def _needed(body: bytes) -> str:
     """The scope that a request takes. What cannot be read is for the SDK to refuse."""
-    with contextlib.suppress(ValueError, RecursionError, AttributeError):
+    with contextlib.suppress(ValueError, RecursionError, AttributeError, KeyError, TypeError):
         request = cast("dict[str, Any]", json.loads(body))
-        if request.get("method") == "tools/call" and (tool := menu().get(str(request["params"].get("name")))):
-            return SCOPE_OF[tool.effect]
+        if request["method"] == "tools/call":
+            return SCOPE_OF[menu()[request["params"]["name"]].effect]
     return SCOPES[0]

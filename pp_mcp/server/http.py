@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import sys
 from types import FrameType
@@ -55,7 +56,7 @@ def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
         http=BoundedProtocol,
         ws="none",
         limit_concurrency=server.settings_used.max_connections,
-        timeout_graceful_shutdown=int(GRACE),
+        timeout_graceful_shutdown=math.ceil(server.settings_used.timeout + GRACE),
     )
     # uvicorn raises the signal that stopped it again once it is done; by then nothing is left to do.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))

@@ -222,6 +222,7 @@ class JwtVerifier:
             await self._refresh(seen)
         key = self._keys.get(key_id)
         if key is None or self._now() - self._fetched > self._max_age + self._grace:
+            log.debug("An access token was refused: the issuer has no such key, or cannot be reached.")
             return None
         try:
             claims: dict[str, Any] = jwt.decode(
@@ -232,7 +233,8 @@ class JwtVerifier:
                 issuer=self._issuer,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except (jwt.PyJWTError, ValueError, RecursionError):
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            log.debug("An access token was refused: %s", type(error).__name__)
             return None
         # A text (RFC 9068); with some issuers `scp`, a text or a list.
         scope: object = claims.get("scope") or claims.get("scp") or ""

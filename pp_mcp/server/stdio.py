@@ -11,6 +11,7 @@ import sys
 import anyio
 from mcp.server.stdio import stdio_server
 
+from pp_mcp import telemetry
 from pp_mcp.errors import Refused
 from pp_mcp.logs import quiet_when_stdout_breaks
 from pp_mcp.server.app import PlusPlusServer
@@ -61,9 +62,10 @@ async def _stop(server: PlusPlusServer) -> None:
     log.info("Stopping.")
     server.runtime.stopping.set()
     if server.runtime.is_writing:
-        with anyio.move_on_after(GRACE):
+        with anyio.move_on_after(server.settings_used.timeout + GRACE):
             await server.runtime.writes_done()
         await anyio.sleep(LAST_ANSWER)
     # The thread that reads stdin cannot be interrupted, and nothing is left to lose.
+    telemetry.stop()
     logging.shutdown()
     os._exit(0)

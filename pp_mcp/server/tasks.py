@@ -57,8 +57,8 @@ POLL_MS = 1_000
 BEAT, DEAD = 2.0, 15.0
 """Seconds between two signs of life of a working task, and after which one without them is taken for dead."""
 
-GRACE = 10.0
-"""Seconds that writes under way are given when the server stops."""
+GRACE = 5.0
+"""Seconds beyond PP_TIMEOUT, the time of one request to PlusPlus, that calls in progress may take after SIGTERM."""
 
 Json = dict[str, Any]
 
@@ -223,9 +223,11 @@ class Tasks(Extension):
 
     identifier = TASKS
 
-    def __init__(self, redactor: Redactor, soon: float = SOON) -> None:
+    def __init__(self, redactor: Redactor, grace: float = GRACE) -> None:
+        """`grace`: seconds that writes under way are given when the server stops."""
         self._redactor = redactor
-        self.soon = soon
+        self._grace = grace
+        self.soon = SOON
         self.jobs: dict[str, Job] = {}
         """Those that this process is at, by task."""
         self.store: Keeping = InProcess()
@@ -249,7 +251,7 @@ class Tasks(Extension):
                 jobs = [job for job in self.jobs.values() if job.group is group]
                 for job in jobs:
                     job.stop()
-                with anyio.move_on_after(GRACE, shield=True):
+                with anyio.move_on_after(self._grace, shield=True):
                     for job in jobs:
                         await job.ended.wait()
                 group.cancel_scope.cancel()

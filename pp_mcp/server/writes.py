@@ -32,6 +32,7 @@ from pp_mcp.server.explain import code_of, explained
 from pp_mcp.server.perform import Runtime, log, status_of
 from pp_mcp.server.principal import principal
 from pp_mcp.server.render import rendered
+from pp_mcp.telemetry import CONFIRMATIONS, UNCONFIRMED
 from pp_mcp.text import listed
 
 Result = CallToolResult | InputRequiredResult
@@ -196,6 +197,7 @@ class Write:
     def _preview(self, binding: Binding, why: str = "") -> WriteAnswer:
         """What would be done, and the token that does it. `why` says why it was not done."""
         plan = binding.plan
+        self._count("expired" if why == _NO_LONGER_VALID else "asked")
         token, expires_at = self._mint(binding, Start(self.values, self.resolved, plan.kept))
         flags = f" with {_flags(plan)} and" if plan.needs else " with"
         return self._answer(
@@ -218,6 +220,8 @@ class Write:
     async def _ask(self, binding: Binding, arguments: BaseModel) -> Result:
         start = Start(self.values, self.resolved, binding.plan.kept)
         asked = await ask_person(self.context, self.runtime.confirmer, binding, lambda: self._mint(binding, start)[0])
+        if isinstance(asked, InputRequiredResult) or not self.context.input_responses:
+            self._count("asked")
         if asked is Reply.AGREED:
             # A person takes time to answer: all but the items of bulk work is read again, with a time of its own.
             self.call = replace(self.call, api=self.runtime.call(caller=share_of(self.context)).api)
@@ -226,6 +230,7 @@ class Write:
         if isinstance(asked, InputRequiredResult):
             await self._record("asked", binding.plan)
             return asked
+        self._count("refused")
         await self._record("refused", binding.plan, by="person", answer=asked.value)
         return rendered(
             WriteAnswer(
@@ -236,6 +241,9 @@ class Write:
             )
         )
 
+    def _count(self, event: str) -> None:
+        CONFIRMATIONS.add(1, {"tool": self.operation.name, "event": event})
+
     # --- tell ---------------------------------------------------------------------------------------------------------
 
     def _take(self, plan: Plan, consent: Consent) -> None:
@@ -245,6 +253,10 @@ class Write:
             Refused: they would exceed the hourly limit.
         """
         self.runtime.brake.take(principal(), plan.reach)
+        if consent in ("token", "person"):
+            self._count("given")
+        else:
+            UNCONFIRMED.add(plan.reach, {"tool": self.operation.name})
         if consent == "not needed":
             self.runtime.pace.add(principal(), plan.reach)
         if self.fitting is not None:

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [reports|start|menu|soak|asked|tasks]`."""
+"""`python -m tests.bench [reports|http|start|menu|soak|asked|tasks]`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import anyio
 import click
 
 from tests.bench import asked as asking
+from tests.bench import http as serving
 from tests.bench import menu as menus
 from tests.bench import reports as reporting
 from tests.bench import soak as soaking
@@ -56,6 +57,14 @@ def reports(
 
     lines = anyio.run(run)
     click.echo(reporting.as_json(lines) if as_json else reporting.table(lines))
+
+
+@main.command()
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Turns of each server.")
+@click.option("--seconds", type=click.FloatRange(0.2, 60), default=2.0, show_default=True, help="Of a turn.")
+def http(rounds: int, seconds: float) -> None:
+    """Calls a second over HTTP beside a bare server of the SDK; exit 1 where a goal is missed. Linux only."""
+    sys.exit(not anyio.run(serving.run, rounds, seconds, click.echo))
 
 
 @main.command()

@@ -18,8 +18,10 @@ OPERATION = frozenset({"answers", "api", "declare", "errors", "models", "plan", 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     **dict.fromkeys(LEAVES, frozenset[str]()),
     "answers": frozenset({"models", "text"}),
-    "api": frozenset({"errors", "models"}),
+    "api": frozenset({"errors", "models", "telemetry"}),
     "audit": frozenset({"errors", "text"}),
+    "exporting": frozenset(),
+    "telemetry": frozenset({"exporting"}),
     "values": frozenset({"text"}),
     "config": frozenset({"values"}),
     "plan": frozenset({"answers", "api", "models", "text"}),
@@ -29,7 +31,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "bulk": OPERATION | {"operations", "reports"},
     "inventory": frozenset({"bulk", "declare", "operations", "reports"}),
     "menu": frozenset({"text"}),
-    "server": OPERATION | {"audit", "bulk", "config", "inventory", "logs", "menu", "operations", "reports", "values"},
+    "server": OPERATION
+    | {"audit", "bulk", "config", "inventory", "logs", "menu", "operations", "reports", "telemetry", "values"},
 }
 """The parts, and what of ours each may import. Parts that are not named here (the command line, the tour) stand on top:
 they may import everything, and none of these may import them."""

@@ -158,6 +158,14 @@ async def test_a_bad_token(why: str, issuer: Issuer) -> None:
     assert await issuer.verifier().verify_token(BAD[why]) is None
 
 
+async def test_the_log_says_why_and_not_which(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "pp_mcp")
+    token = BAD["another audience"]
+    assert await issuer.verifier().verify_token(token) is None
+    assert "refused: InvalidAudienceError" in caplog.text
+    assert token[:40] not in caplog.text
+
+
 # --- keys ---------------------------------------------------------------------------------------------------------
 
 
