@@ -10,11 +10,12 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from pp_mcp import __version__, bundles
+from pp_mcp import __version__
 from pp_mcp.config import TOOLSETS, Settings, load, variable
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.inventory import ALL_TOOLS
 from pp_mcp.menu import FILE
+from pp_mcp.views import uri_of, view_of
 
 _REQUIRED = {"api_token"}
 """Settings that every tenant needs. One of `tenant` and `base_url` is needed too, which server.json cannot express."""
@@ -41,6 +42,7 @@ file differs from the code.
 
 def tool_definition(tool: Operation) -> dict[str, Any]:
     """What `tools/list` answers for a tool."""
+    view = view_of(tool)
     return {
         "name": tool.name,
         "title": tool.title,
@@ -48,6 +50,7 @@ def tool_definition(tool: Operation) -> dict[str, Any]:
         "inputSchema": tool.input_schema,
         "outputSchema": tool.output_schema,
         "annotations": tool.annotations.model_dump(mode="json", by_alias=True, exclude_none=True),
+        **({"_meta": {"ui": {"resourceUri": uri_of(view)}}} if view else {}),
     }
 
 
@@ -81,9 +84,8 @@ def files(root: Path) -> dict[Path, str]:
         **{tools / f"{tool.name}.json": _json(tool_definition(tool)) for tool in ALL_TOOLS},
         root / "pp_mcp" / FILE.name: _menu(),
         tools / "README.md": _TOOLS_README.format(table=_tools_table()),
-        **{root / name: _page(root / name, mark, table()) for name, (mark, table) in TABLES.items()},
+        **{root / name: page(root / name, mark, table()) for name, (mark, table) in TABLES.items()},
         registry: _server_json(registry.read_text(encoding="utf-8")),
-        **{root / path: text for path, text in bundles.files().items()},
     }
 
 
@@ -92,7 +94,12 @@ def _menu() -> str:
     lines = (
         f'"{tool.name}": '
         + json.dumps(
-            {"toolset": tool.toolset, "effect": tool.effect.value, "definition": tool_definition(tool)},
+            {
+                "toolset": tool.toolset,
+                "effect": tool.effect.value,
+                "may_confirm": tool.may_confirm,
+                "definition": tool_definition(tool),
+            },
             ensure_ascii=False,
         )
         for tool in ALL_TOOLS
@@ -121,12 +128,11 @@ def _settings_table() -> str:
 TABLES = {
     "README.md": ("tools", _tools_table),
     "docs/settings.md": ("settings", _settings_table),
-    "docs/publishing.md": ("install", bundles.install_links),
 }
 """The pages with a part that is made from the code: the comment that marks it, and what makes it."""
 
 
-def _page(path: Path, mark: str, table: str) -> str:
+def page(path: Path, mark: str, table: str) -> str:
     """A page with its table, between the comments that mark it, and its counts of tools as the code has them."""
     opening, closing = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     before, start, rest = path.read_text(encoding="utf-8").partition(opening)

@@ -31,11 +31,13 @@ class Effect(Enum):
 
 @dataclass(frozen=True)
 class Entry:
-    """What settings and requests choose tools by."""
+    """What is known of a tool without importing what it does."""
 
     name: str
     toolset: str
     effect: Effect
+    may_confirm: bool
+    """Whether some of its calls must be confirmed."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def menu() -> Mapping[str, Listed]:
     """Every tool there is, by name."""
     read = json.loads(FILE.read_text(encoding="utf-8"))
     return {
-        name: Listed(name, one["toolset"], Effect(one["effect"]), one["definition"])
+        name: Listed(name, one["toolset"], Effect(one["effect"]), one["may_confirm"], one["definition"])
         for name, one in sorted(read.items())
     }
 

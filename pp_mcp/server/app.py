@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from anyio.abc import TaskGroup
 from mcp.server import CacheHint, MCPServer
-from mcp.server.context import ServerRequestContext
+from mcp.server.apps import EXTENSION_ID
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, UnexpectedResourceError
@@ -52,6 +53,7 @@ from pp_mcp.server.narrowing import Narrowing, narrowing_of
 from pp_mcp.server.principal import principal
 from pp_mcp.server.redact import Redactor, redact_logs
 from pp_mcp.server.tasks import GRACE, Tasks
+from pp_mcp.views import apps
 
 if TYPE_CHECKING:
     import httpx2
@@ -66,6 +68,8 @@ ICON = (
     "%3Cpath d='M11 8v12M5 14h12M22 15v10M17 20h10' stroke='%23fff' stroke-width='3'/%3E%3C/svg%3E"
 ).replace(" ", "%20")
 """Two plus signs on blue."""
+
+_VIEWS = "ui://"
 
 _HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
@@ -153,8 +157,8 @@ class PlusPlusServer(MCPServer[Any]):
         return await super().get_prompt(name, arguments, context)
 
     async def list_resources(self) -> list[Resource]:
-        """Lists the resources of the tools that are served."""
-        return self.resources.listed()
+        """Lists the resources of the tools that are served, and the views."""
+        return [*self.resources.listed(), *await super().list_resources()]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         """Lists the templates of the tools that are served."""
@@ -164,6 +168,8 @@ class PlusPlusServer(MCPServer[Any]):
         self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
         """Reads a resource. The SDK's templates would pass over arguments that they do not know."""
+        if str(uri).startswith(_VIEWS):
+            return cast("Iterable[ReadResourceContents]", await super().read_resource(uri, context))
         if why_not := await self._why_not():
             raise ResourceError(why_not)
         try:
@@ -196,7 +202,10 @@ class PlusPlusServer(MCPServer[Any]):
             return listed
         from pp_mcp.server.resources import TOOL_OF
 
-        left = [one for one in listed.resources if narrowing.why_not(TOOL_OF[one.uri]) is None]
+        # A view holds nothing of the tenant.
+        left = [
+            one for one in listed.resources if one.uri.startswith(_VIEWS) or narrowing.why_not(TOOL_OF[one.uri]) is None
+        ]
         return ListResourcesResult(resources=left, ttl_ms=0, cache_scope="private")
 
     async def _handle_list_resource_templates(
@@ -273,6 +282,14 @@ def _asked(ctx: ServerRequestContext[Any]) -> Narrowing:
         raise MCPError(code=INVALID_PARAMS, message=error.message) from error
 
 
+async def _declare_extensions(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
+    """Tells clients of 2025 of the extensions too, which the SDK leaves out of `initialize`."""
+    result = await call_next(ctx)
+    if ctx.method == "initialize" and isinstance(result, dict):
+        result["capabilities"].setdefault("extensions", {})[EXTENSION_ID] = {}
+    return result
+
+
 def _refusal(code: str, why: str) -> CallToolResult:
     from pp_mcp.answers import ErrorAnswer
     from pp_mcp.server.render import rendered_error
@@ -315,7 +332,7 @@ def build_server(
     is made by the first call and closed when the server stops; one for all requests.
 
     Raises:
-        Refused: the audit log cannot be appended to.
+        Refused: the audit log cannot be appended to, or PP_ROUTES names what is no route.
     """
     keys = settings.signing_keys
     connections = 0
@@ -343,7 +360,8 @@ def build_server(
         website_url="https://www.plusplus.co",
         icons=[Icon(src=ICON, mime_type="image/svg+xml", sizes=["any"])],
         instructions=INSTRUCTIONS,
-        extensions=[tasks],
+        extensions=[tasks, apps(tools)],
+        middleware=[_declare_extensions],
         lifespan=lifespan,
         log_level="WARNING",
         # Lists never change while the server runs, so there is nothing to subscribe to, in either era.
@@ -357,8 +375,8 @@ def build_server(
     server.names = frozenset(tool.name for tool in tools)
     server.settings_used = settings
     server.ways = {"transport": transport, "secrets_dir": secrets_dir, "clock": clock}
-    if settings.audit_log:
-        # That it cannot be written is said before anything is served.
+    if settings.audit_log or settings.routes:
+        # What is wrong with these is said before anything is served.
         _ = server.runtime
     server.complete_arguments()
     server.redactor, server.tasks = redactor, tasks

@@ -182,9 +182,12 @@ class Runtime:
         """What these settings ask for.
 
         Raises:
-            Refused: the audit log cannot be appended to.
+            Refused: the audit log cannot be appended to, or PP_ROUTES names what is no route.
         """
-        routes = override(ROUTES, settings.routes)
+        try:
+            routes = override(ROUTES, settings.routes)
+        except ValueError as error:
+            raise Refused(f"PP_ROUTES: {error}") from error
 
         def make_client(base_url: str, token: SecretStr) -> Client:
             return Client(

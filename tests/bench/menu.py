@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
+from pp_mcp.commands.tools import compact, entry
 from pp_mcp.config import load
-from pp_mcp.menu import Listed, enabled
+from pp_mcp.declare import Operation
+from pp_mcp.inventory import BY_NAME
+from pp_mcp.menu import enabled
 
 BUDGET = 32_500
 """Characters for the tools that are on by default."""
 
 
-def compact(value: Any) -> int:
-    """Characters of a value as compact JSON."""
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-
-
-def entry(tool: Listed) -> dict[str, Any]:
-    """What every client shows the model of a tool."""
-    return {name: tool.definition[name] for name in ("name", "description", "inputSchema")}
-
-
-def default_tools() -> tuple[Listed, ...]:
+def default_tools() -> tuple[Operation, ...]:
     """The tools that are on without any setting."""
-    return enabled(load(demo=True, environ={}).toolsets)
+    return tuple(BY_NAME[tool.name] for tool in enabled(load(demo=True, environ={}).toolsets))
 
 
 def total() -> int:

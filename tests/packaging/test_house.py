@@ -29,10 +29,11 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "operations": OPERATION,
     "reports": OPERATION | {"operations"},
     "bulk": OPERATION | {"operations", "reports"},
+    "views": frozenset({"menu"}),
     "inventory": frozenset({"bulk", "declare", "operations", "reports"}),
     "menu": frozenset({"text"}),
     "server": OPERATION
-    | {"audit", "bulk", "config", "inventory", "logs", "menu", "operations", "reports", "telemetry", "values"},
+    | {"audit", "bulk", "config", "inventory", "logs", "menu", "operations", "reports", "telemetry", "values", "views"},
 }
 """The parts, and what of ours each may import. Parts that are not named here (the command line, the tour) stand on top:
 they may import everything, and none of these may import them."""
