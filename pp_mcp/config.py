@@ -23,6 +23,7 @@ from pp_mcp.values import (
     Keys,
     Lower,
     Origins,
+    RedisUrl,
     Subdomain,
     Subdomains,
     TimeZone,
@@ -36,7 +37,7 @@ from pp_mcp.values import (
     tenant_url,
 )
 
-_SECRETS = ("api_token", "secret_key")
+_SECRETS = ("api_token", "secret_key", "redis_url")
 
 
 class SettingsError(Exception):
@@ -103,6 +104,11 @@ class Settings(BaseSettings):
     )
     max_connections: int = Field(
         512, ge=1, le=65_536, description="Maximum number of open connections, with --transport http. Default: 512."
+    )
+    redis_url: RedisUrl = Field(
+        SecretStr(""),
+        description="Redis or Valkey that replicas share their state in, such as redis://:password@host:6379/0 "
+        "(extra redis). Secret. Default: none.",
     )
     http_tokens_file: str = Field(
         "", description="File of the tokens that may call over HTTP; pp-mcp token new adds one. Default: none."

@@ -236,6 +236,7 @@ class Operation(Entry):
     csv: str | None
     record: type[BaseModel] | None
     columns: str
+    keeps: Any = None
 
     @property
     def annotations(self) -> ToolAnnotations:
@@ -279,12 +280,14 @@ def operation(
     csv: str | None = None,
     record: type[BaseModel] | None = None,
     columns: str = "",
+    keeps: Any = None,
 ) -> Callable[[OperationFunction], Operation]:
     """Declares an operation.
 
     `may_confirm`: a changing tool of which some calls must be confirmed (its plan says which). `idempotent` is false
     where the same call made twice does more than once. `csv`: the path of the resource that has all rows of the answer,
     such as "lists/users"; `record` is what the API sends for a row of a list, `columns` says what a report's are.
+    `keeps` is the type of what a plan keeps of its items (`Plan.kept`), of parts that JSON can hold.
 
     Raises:
         TypeError: the effect and what the function returns do not fit: reads answer, every write returns a plan.
@@ -321,6 +324,7 @@ def operation(
             csv=csv,
             record=record,
             columns=columns,
+            keeps=keeps,
         )
 
     return declare

@@ -145,6 +145,13 @@ def _subdomains(value: frozenset[str]) -> frozenset[str]:
     return frozenset(name for one in value if (name := _subdomain(one)))
 
 
+def _redis_url(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value()
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("is not an address such as redis://host:6379/0, or rediss:// for an encrypted connection")
+    return value
+
+
 def _time_zone(value: str) -> str:
     try:
         return ZoneInfo(value).key
@@ -186,6 +193,7 @@ Address = Annotated[str, AfterValidator(lambda value: checked_address(value) if 
 Algorithms = Annotated[_Set, AfterValidator(_algorithms)]
 Hosts = Annotated[_InOrder, AfterValidator(_hosts)]
 Origins = Annotated[_InOrder, AfterValidator(_origins)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 JsonObject = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)]
 

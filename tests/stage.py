@@ -75,7 +75,7 @@ def copy_of(tenant: Tenant) -> Tenant:
 class Way(NamedTuple):
     """One way to a server."""
 
-    transport: Literal["memory", "http"]
+    transport: Literal["memory", "http", "stateless"]
     era: Literal["2026-07-28", "2025-11-25"]
 
     @property
@@ -175,7 +175,7 @@ async def served(
         async with Client(server, **options) as client:
             yield client
         return
-    app = http_app(server)
+    app = http_app(server, stateless=way.transport == "stateless")
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=Bridge(app), base_url="http://127.0.0.1:8000") as http,

@@ -75,6 +75,8 @@ def mistakes(environ: Mapping[str, str], overrides: Mapping[str, object] | None 
         ("ALLOWED_ORIGINS", "https://app.example.com/", "no origin"),
         ("ALLOWED_ORIGINS", "*", "no origin"),
         ("ALLOWED_ORIGINS", "null", "no origin"),
+        ("REDIS_URL", "localhost:6379", "redis://host:6379/0"),
+        ("REDIS_URL", "https://localhost", "redis://host:6379/0"),
         ("TENANT", "acme.plusplus.app", "first part"),
         ("TENANT", "https://acme", "first part"),
         ("TENANT", "-acme", "first part"),

@@ -9,7 +9,7 @@ from weakref import WeakSet
 import httpx2
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 
-from pp_mcp.api.limits import SYSTEM_CLOCK, Clock, Spending
+from pp_mcp.api.limits import SYSTEM_CLOCK, Clock, SharedBudget, Spending
 from pp_mcp.api.routes import ROUTES, Route, check_id, fill
 from pp_mcp.api.send import Sender, Written, json_of
 from pp_mcp.errors import InvalidArgument
@@ -35,7 +35,7 @@ class Client:
     `base_url` is the whole of it, such as https://acme.plusplus.app/public_api/v2; `timeout` limits each request and
     `budget` each call, both in seconds; at most `max_concurrency` requests are under way. When the API asks for a pause
     of more than `max_pause` seconds, it is asked again after that. `chance` gives numbers from 0 to 1 that spread
-    repeated requests. Raises ValueError for an invalid base URL.
+    repeated requests. `shared` is the rate budget of several processes. Raises ValueError for an invalid base URL.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Client:
         clock: Clock = SYSTEM_CLOCK,
         user_agent: str = "pp-mcp",
         chance: Callable[[], float] | None = None,
+        shared: SharedBudget | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.budget = budget
@@ -66,6 +67,7 @@ class Client:
             max_pause=max_pause,
             transport=transport,
             chance=chance,
+            shared=shared,
         )
         self._kept: dict[str, httpx2.Response] = {}
         self._calls: WeakSet[Api] = WeakSet()

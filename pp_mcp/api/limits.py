@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
+from typing import Protocol
+from uuid import uuid4
 
 import anyio
 import httpx2
@@ -68,6 +71,42 @@ class Spending:
             del self.request_ids[:-KEPT_REQUEST_IDS]
 
 
+@dataclass(frozen=True)
+class Told:
+    """What an answer says of the rate limit: requests left in the window (None: it does not say), how many fit into
+    it, the seconds until it ends, and for how many seconds to send nothing."""
+
+    left: int | None = None
+    limit: int = 0
+    reset: float = 0.0
+    hold: float = 0.0
+
+
+def told_by(response: httpx2.Response) -> Told:
+    """What the answer's headers say."""
+    headers = response.headers
+    hold = wait_told(headers) or 1.0 if response.status_code == 429 else 0.0
+    reset = seconds_in(headers.get("x-ratelimit-reset", ""))
+    left = _whole(headers.get("x-ratelimit-remaining", ""))
+    if reset is None or left is None:
+        return Told(hold=hold)
+    return Told(left, _whole(headers.get("x-ratelimit-limit", "")) or left, reset, hold)
+
+
+class SharedBudget(Protocol):
+    """One rate budget for several processes. A request is known by its ticket, from when it is taken until it ends."""
+
+    async def take(self, ticket: str, *, is_probe: bool) -> float:
+        """Lets one more request out: 0.0; else after how many seconds to ask again. A probe may go out although the API
+        wants no request yet, one of all processes at a time."""
+        ...
+
+    async def end(self, ticket: str, told: Told | None, *, is_proof: bool) -> None:
+        """The request came to its end; None: without an answer. `is_proof`: a probe was answered, so what was said
+        before it no longer counts."""
+        ...
+
+
 class RateBudget:
     """How many requests the API would still take, according to its answers.
 
@@ -84,7 +123,7 @@ class RateBudget:
         self._max_pause = max_pause
         self._left: int | None = None
         self._limit = 0
-        self._reset_at = self._probe_at = 0.0
+        self._reset_at = self._probe_at = self._held_until = self._hold_ends = 0.0
         self._blocked_at = float("-inf")
         self._under_way = 0
         self._used: Counter[str] = Counter()
@@ -94,17 +133,27 @@ class RateBudget:
 
     def opens_at(self, caller: str = "") -> float:
         """The time from which a request of the caller may be sent; 0 if time does not stand in the way."""
-        if self._left is None or self._clock.now() >= self._reset_at or self._left > self._kept_from(caller):
-            return 0.0
-        return self._probe_at
+        now = self._clock.now()
+        held = self._held_until if now < self._held_until else 0.0
+        if self._left is None or now >= self._reset_at or self._left > self._kept_from(caller):
+            return held
+        return max(self._probe_at, held)
 
     def seconds_told(self) -> float:
         """Seconds until the reset, by the API's own figure."""
-        return max(0.0, self._reset_at - self._clock.now())
+        now = self._clock.now()
+        return max(0.0, (self._hold_ends if now < self._held_until else self._reset_at) - now)
+
+    def hold(self, seconds: float) -> None:
+        """The budget of all processes lets nothing out for so long."""
+        now = self._clock.now()
+        self._held_until, self._hold_ends = now + min(seconds, self._max_pause), now + seconds
 
     def allows(self, caller: str = "") -> bool:
         """Whether one more request of the caller may be sent now."""
         now = self._clock.now()
+        if now < self._held_until:
+            return False
         if self._left is None or now >= self._reset_at:
             return True
         # A probe goes alone.
@@ -118,6 +167,11 @@ class RateBudget:
         self._used[caller] += 1
         return now
 
+    @property
+    def is_probing(self) -> bool:
+        """Whether what departed just now only tries whether a long wait is meant."""
+        return self._probing or self._clock.now() < self._hold_ends
+
     def arrive(self, departed: float, response: httpx2.Response | None) -> None:
         """A request came to its end, answered or not."""
         self._under_way -= 1
@@ -129,10 +183,9 @@ class RateBudget:
             return
         if probe and response.status_code < 500:
             self._left, self._doubted = None, True
-        told = response.headers
-        reset = seconds_in(told.get("x-ratelimit-reset", ""))
-        left = _whole(told.get("x-ratelimit-remaining", ""))
-        if reset is None or left is None or (self._doubted and left == 0 and reset > self._max_pause):
+        told = told_by(response)
+        left, reset = told.left, told.reset
+        if left is None or (self._doubted and left == 0 and reset > self._max_pause):
             return
         self._doubted = False
         now = self._clock.now()
@@ -145,7 +198,7 @@ class RateBudget:
                 self._left, self._probe_at = left, min(self._reset_at, now + self._max_pause)
             return
         self._used.clear()
-        self._limit = _whole(told.get("x-ratelimit-limit", "")) or left
+        self._limit = told.limit
         self._close(left, reset)
 
     def block(self, told: float, least: float) -> None:
@@ -171,50 +224,83 @@ def _whole(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
+@dataclass(frozen=True)
+class Ticket:
+    """A request that was let out: when, and its name in the budget of all processes."""
+
+    departed: float
+    name: str
+    is_probe: bool
+
+
 class _Waiter:
     def __init__(self, caller: str, place: tuple[int, int]) -> None:
         self.caller = caller
         self.place = place
-        self.departed: float | None = None
+        self.ticket: Ticket | None = None
         self.wake = anyio.Event()
 
 
 class Gate:
-    """Lets requests out: at most `places` at once, as the rate budget allows.
+    """Lets requests out: at most `places` at once, as the rate budget allows, and as that of all processes does.
 
     Of the waiting requests, the next one belongs to the caller with the fewest under way; among those, to the call that
     has asked for the fewest so far; then to the one that came first.
     """
 
-    def __init__(self, clock: Clock, *, places: int, max_pause: float) -> None:
+    def __init__(self, clock: Clock, *, places: int, max_pause: float, shared: SharedBudget | None = None) -> None:
         self._clock = clock
         self._places = places
+        self._max_pause = max_pause
+        self._shared = shared
         self._rate = RateBudget(clock, max_pause)
         self._under_way: Counter[str] = Counter()
         self._waiting: list[_Waiter] = []
         self._numbers = count()
 
-    async def enter(self, spending: Spending, *, operation: str, method: str) -> float:
-        """Waits until one more request may be sent; its time of departure, to be given back to `leave`.
+    async def enter(self, spending: Spending, *, operation: str, method: str) -> Ticket:
+        """Waits until one more request may be sent; its ticket, to be given back to `leave`, and then to `tell`.
 
         Raises RateLimited, without waiting, if the API's limit lasts longer than the call; OutOfTime.
         """
-        waiter = _Waiter(spending.caller, (min(spending.turns, SHORT), next(self._numbers)))
+        place = min(spending.turns, SHORT), next(self._numbers)
         spending.turns += 1
+        while True:
+            ticket = await self._admitted(_Waiter(spending.caller, place), spending, operation, method)
+            wait = float("inf")
+            try:
+                wait = await self._shared.take(ticket.name, is_probe=ticket.is_probe) if self._shared else 0.0
+            finally:
+                if wait:
+                    self.leave(spending.caller, ticket, None, wait if wait < float("inf") else 0.0)
+            if not wait:
+                return ticket
+
+    async def tell(self, ticket: Ticket, response: httpx2.Response | None) -> None:
+        """Tells the other processes that the request came to its end, and what its answer says."""
+        if self._shared is None:
+            return
+        told = told_by(response) if response is not None else None
+        is_proof = ticket.is_probe and response is not None and response.status_code < 500 and not (told and told.hold)
+        if is_proof and told and told.left == 0 and told.reset > self._max_pause:
+            told = Told()
+        await self._shared.end(ticket.name, told, is_proof=is_proof)
+
+    async def _admitted(self, waiter: _Waiter, spending: Spending, operation: str, method: str) -> Ticket:
         self._waiting.append(waiter)
         try:
             self._admit()
-            while waiter.departed is None:
+            while waiter.ticket is None:
                 await self._wait(waiter, spending, operation, method)
             if spending.remaining <= 0:
                 raise OutOfTime(seconds=spending.budget)
         except BaseException:
-            if waiter.departed is None:
+            if waiter.ticket is None:
                 self._waiting.remove(waiter)
             else:
-                self.leave(spending.caller, waiter.departed, None)
+                self.leave(spending.caller, waiter.ticket, None)
             raise
-        return waiter.departed
+        return waiter.ticket
 
     async def _wait(self, waiter: _Waiter, spending: Spending, operation: str, method: str) -> None:
         opens_at, now = self._rate.opens_at(waiter.caller), self._clock.now()
@@ -241,9 +327,9 @@ class Gate:
                         group.cancel_scope.cancel()
                 finally:
                     RATE_WAIT.record(self._clock.now() - now)
-        if scope.cancelled_caught and waiter.departed is None:
+        if scope.cancelled_caught and waiter.ticket is None:
             raise OutOfTime(seconds=spending.budget)
-        if waiter.departed is None:
+        if waiter.ticket is None:
             waiter.wake = anyio.Event()
             self._admit()
 
@@ -252,12 +338,14 @@ class Gate:
         await self._clock.sleep(max(time - self._clock.now(), 0.01))
         waiter.wake.set()
 
-    def leave(self, caller: str, departed: float, response: httpx2.Response | None) -> None:
-        """A request came to its end, with its answer or without one."""
+    def leave(self, caller: str, ticket: Ticket, response: httpx2.Response | None, hold: float = 0.0) -> None:
+        """A request came to its end, with its answer or without one; nothing goes out for `hold` seconds."""
         self._under_way[caller] -= 1
         if not self._under_way[caller]:
             del self._under_way[caller]
-        self._change(lambda: self._rate.arrive(departed, response))
+        if hold:
+            self._rate.hold(hold)
+        self._change(lambda: self._rate.arrive(ticket.departed, response))
 
     def block(self, told: float, least: float) -> None:
         """A 429 asks for a wait of `told` seconds, or does not say; `least` is waited for in any case."""
@@ -279,5 +367,6 @@ class Gate:
             chosen = min(fit, key=lambda waiter: (self._under_way[waiter.caller], waiter.place))
             self._waiting.remove(chosen)
             self._under_way[chosen.caller] += 1
-            chosen.departed = self._rate.depart(chosen.caller)
+            departed = self._rate.depart(chosen.caller)
+            chosen.ticket = Ticket(departed, uuid4().hex if self._shared else "", self._rate.is_probing)
             chosen.wake.set()

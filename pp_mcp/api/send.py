@@ -29,7 +29,7 @@ import anyio.lowlevel
 import httpx2
 from pydantic import SecretStr
 
-from pp_mcp.api.limits import Clock, Gate, Spending
+from pp_mcp.api.limits import Clock, Gate, SharedBudget, Spending, Ticket
 from pp_mcp.api.routes import Route
 from pp_mcp.errors import (
     AnswerLost,
@@ -156,6 +156,7 @@ class Sender:
         max_pause: float,
         transport: httpx2.AsyncBaseTransport | None,
         chance: Callable[[], float] | None,
+        shared: SharedBudget | None,
     ) -> None:
         for name in ("httpx2", "httpcore2"):
             # They log whole URLs, and queries hold names and e-mail addresses.
@@ -188,7 +189,7 @@ class Sender:
         self._secret = token.get_secret_value().encode() if len(token.get_secret_value()) >= 8 else None
         self._timeout = timeout
         self._max_pause = max_pause
-        self._gate = Gate(clock, places=max_concurrency, max_pause=max_pause)
+        self._gate = Gate(clock, places=max_concurrency, max_pause=max_pause, shared=shared)
         self._chance = chance or random.random  # not for secrets: only spreads repeated requests
         self.clock = clock
 
@@ -223,7 +224,7 @@ class Sender:
         pending: PlusPlusError | None = None
         while True:
             try:
-                departed = await self._gate.enter(spending, operation=operation, method=request.method)
+                ticket = await self._gate.enter(spending, operation=operation, method=request.method)
             except (OutOfTime, RateLimited) as refused:
                 raise pending or refused from None
             attempts += 1
@@ -231,7 +232,7 @@ class Sender:
                 if attempts > 1:
                     API_RETRIES.add(1, {"route": route.path})
                 with api_request(request.method, route.path, self.http.base_url.host) as ending:
-                    response = await self._attempt(operation, request, spending, departed, ending)
+                    response = await self._attempt(operation, request, spending, ticket, ending)
                 lost = gone is not None and pending is not None and response.status_code == 404
                 value = gone(response) if gone and lost else _read(operation, request, response, read)
                 return Written(value, response.status_code, attempts, request_id_of(response))
@@ -259,11 +260,11 @@ class Sender:
 
     async def look(self, operation: str, request: httpx2.Request, spending: Spending) -> httpx2.Response:
         """The answer to a request that changes nothing, whatever its status. It is sent once; errors as of `send`."""
-        departed = await self._gate.enter(spending, operation=operation, method=request.method)
-        return await self._attempt(operation, request, spending, departed, Ending())
+        ticket = await self._gate.enter(spending, operation=operation, method=request.method)
+        return await self._attempt(operation, request, spending, ticket, Ending())
 
     async def _attempt(
-        self, operation: str, request: httpx2.Request, spending: Spending, departed: float, ending: Ending
+        self, operation: str, request: httpx2.Request, spending: Spending, ticket: Ticket, ending: Ending
     ) -> httpx2.Response:
         """Sends once and leaves the gate. Raises NotReached, AnswerLost."""
         method, is_write = request.method, request.method != "GET"
@@ -281,13 +282,14 @@ class Sender:
             raise
         finally:
             response = outcome if isinstance(outcome, httpx2.Response) else None
-            self._gate.leave(spending.caller, departed, response)
+            self._gate.leave(spending.caller, ticket, response)
             spending.requests += not isinstance(outcome, NotReached)
             spending.writes += is_write and not isinstance(outcome, NotReached)
             spending.note(response and request_id_of(response))
             if log.isEnabledFor(logging.DEBUG):
-                elapsed = (self.clock.now() - departed) * 1000
+                elapsed = (self.clock.now() - ticket.departed) * 1000
                 log.debug("%s %s %s, %.0f ms", method, operation, _ending(outcome), elapsed)
+        await self._gate.tell(ticket, response)
         if isinstance(outcome, httpx2.Response):
             return outcome
         raise outcome

@@ -63,7 +63,7 @@ _WHOSE = {"group": "in the group", "manager": "reporting to"}
 UsersArg = Annotated[list[User], Reference("user"), Field(description="E-mails, full names or ids.", max_length=MOST)]
 
 
-@operation(toolset="bulk", title="Assign training to many people", effect=Effect.DESTROY)
+@operation(toolset="bulk", title="Assign training to many people", effect=Effect.DESTROY, keeps=Audience)
 async def bulk_assign_content(
     call: Call,
     content_item: params.SomeItemsArg,
@@ -85,8 +85,7 @@ async def bulk_assign_content(
             "Nothing was changed.",
             field_errors={"content_item": ["is archived"]},
         )
-    kept = call.kept if isinstance(call.kept, Audience) else None
-    audience = kept or await _audience(call, items, users, group, manager)
+    audience = call.kept or await _audience(call, items, users, group, manager)
     fresh: list[Share] = []
     left_out: dict[str, dict[str, list[User]]] = {}
     for item in items:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from pp_mcp.bulk.run import MOST, NAMED, too_many
 from pp_mcp.declare import Call
@@ -19,40 +20,50 @@ Dates = Callable[[str], str | None]
 """Each assignment's wanted due date, by its id."""
 
 
-class Choice:
-    """Assignments sorted by whether the action can be done. Only those for which it can are kept, and not more of them
+@dataclass
+class Sorted:
+    """Assignments sorted by whether an action can be done. Only those for which it can are kept, and not more of them
     than one call takes, so that a filter which matches half the tenant does not fill the memory."""
 
-    def __init__(self, action: Action, dates: Dates | None, assignments: Iterable[Assignment] = ()) -> None:
+    total: int = 0
+    possible: int = 0
+    already: int = 0
+    ready: list[Assignment] = field(default_factory=list[Assignment])
+    cannot: Counter[str] = field(default_factory=Counter[str])
+    """How many it cannot be done to, by why."""
+    names: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """Some that it is not done to, by why."""
+
+
+class Choice:
+    """Sorts assignments for an action, or goes on from what was sorted for it before."""
+
+    def __init__(self, action: Action, dates: Dates | None, found: Sorted | None = None) -> None:
         self._action = action
         self._dates = dates
-        self.restart()
-        for one in assignments:
-            self.take(one)
+        self.found = found or Sorted()
 
     def restart(self) -> None:
         """Forgets what was taken."""
-        self.total = self.possible = self.already = 0
-        self._ready: list[Assignment] = []
-        self._cannot: Counter[str] = Counter()
-        self._names: dict[str, list[str]] = {}
+        self.found = Sorted()
 
     def take(self, assignment: Assignment) -> None:
         """Sorts one assignment."""
-        self.total += 1
+        found = self.found
+        found.total += 1
         if self.is_so(assignment):
-            self.already += 1
+            found.already += 1
             self._name("", assignment)
         elif (why := self._why_not(assignment)) is not None:
-            self._cannot[why] += 1
+            found.cannot[why] += 1
             self._name(why, assignment)
         else:
-            self.possible += 1
-            if len(self._ready) < MOST:
-                self._ready.append(assignment)
+            found.possible += 1
+            if len(found.ready) < MOST:
+                found.ready.append(assignment)
 
     def _name(self, why: str, assignment: Assignment) -> None:
-        names = self._names.setdefault(why, [])
+        names = self.found.names.setdefault(why, [])
         if len(names) < NAMED:
             names.append(label_of(assignment))
 
@@ -76,32 +87,34 @@ class Choice:
         Raises:
             InvalidArgument: they are more than one call takes.
         """
-        if self.possible > MOST:
-            raise too_many(self.possible, "narrow by user, group, manager or content_item, or list assignments")
-        return sorted(self._ready, key=lambda assignment: assignment.public_id)
+        if self.found.possible > MOST:
+            raise too_many(self.found.possible, "narrow by user, group, manager or content_item, or list assignments")
+        return sorted(self.found.ready, key=lambda assignment: assignment.public_id)
 
     @property
     def left_out(self) -> list[str]:
         """A sentence for each reason to leave some out: how many, why, and some of them by name."""
-        it = "it is" if self.already == 1 else "they are"
-        said = [f"{self.already:,} {self._action.already}, left as {it}: {self._some('')}."] if self.already else []
+        already = self.found.already
+        it = "it is" if already == 1 else "they are"
+        said = [f"{already:,} {self._action.already}, left as {it}: {self._some('')}."] if already else []
         return said + [
             f"Not possible for {count:,} ({why}): {self._some(why, count)}."
-            for why, count in self._cannot.most_common(5)
+            for why, count in self.found.cannot.most_common(5)
         ]
 
     def _some(self, why: str, count: int | None = None) -> str:
-        names = self._names[why]
-        more = (self.already if count is None else count) - len(names)
+        names = self.found.names[why]
+        more = (self.found.already if count is None else count) - len(names)
         return f"{', '.join(names)} and {more:,} more" if more else listed(names, NAMED)
 
     def nothing(self, selection: Selection) -> str:
         """Why there is nothing to do."""
-        if not self.total:
+        found = self.found
+        if not found.total:
             return f"No{' overdue' if selection.filters.get('is_overdue') else ''} assignments{selection.words}."
-        parts = [f"{self.already:,} {self._action.already}"] if self.already else []
-        parts += [f"not possible for {count:,} ({why})" for why, count in self._cannot.most_common(5)]
-        return f"Nothing to do for {selection.counted(self.total)}: {listed(parts, 6)}."
+        parts = [f"{found.already:,} {self._action.already}"] if found.already else []
+        parts += [f"not possible for {count:,} ({why})" for why, count in found.cannot.most_common(5)]
+        return f"Nothing to do for {selection.counted(found.total)}: {listed(parts, 6)}."
 
 
 async def read_selected(call: Call, selection: Selection, choice: Choice) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pp_mcp.answers import Json, Named, ToolCall
-from pp_mcp.bulk.choose import Choice, Dates, read_listed, read_selected
+from pp_mcp.bulk.choose import Choice, Dates, Sorted, read_listed, read_selected
 from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, ChangedMeanwhile, NotTaken, Undo, carry_out, cost, told
 from pp_mcp.declare import Call, Effect, Reference, operation
 from pp_mcp.errors import Conflict, InvalidArgument
@@ -50,7 +50,7 @@ DueDatesArg = Annotated[
 ]
 
 
-@operation(toolset="bulk", title="Extend, complete, waive or drop for many people", effect=Effect.DESTROY)
+@operation(toolset="bulk", title="Extend, complete, waive or drop for many people", effect=Effect.DESTROY, keeps=Sorted)
 async def bulk_update_assignments(
     call: Call,
     action: Annotated[ActionName, Field(description="What to do with each.")],
@@ -78,10 +78,8 @@ async def bulk_update_assignments(
     if reason is not None and action != "drop":
         raise InvalidArgument("reason goes with action=drop.", field_errors={"reason": ["not for this action"]})
     dates = _dates(action, due_date, due_dates, clear)
-    if isinstance(call.kept, Choice):
-        choice = call.kept
-    else:
-        choice = Choice(deed, dates)
+    choice = Choice(deed, dates, call.kept)
+    if call.kept is None:
         await _choose(call, assignments, due_dates, selection, choice)
     ready = choice.ready
     wanted = [dates(one.public_id) for one in ready] if dates else []
@@ -112,7 +110,7 @@ async def bulk_update_assignments(
         return told(
             run,
             f"{did} {count}{to}.",
-            already=choice.already,
+            already=choice.found.already,
             so=deed.already,
             undo=_undo(action, changed),
             changes=_changes(deed, changed, dates),
@@ -134,7 +132,7 @@ async def bulk_update_assignments(
         return Rest(
             arguments={name: value for name, value in arguments.items() if value is not None},
             values={name: value for name, value in values.items() if value is not None},
-            kept=Choice(deed, dates, those),
+            kept=Sorted(len(those), len(those), ready=those),
         )
 
     return ManyPlan(
@@ -155,7 +153,7 @@ async def bulk_update_assignments(
             for one, before, after in _moves(deed, ready[:NAMED], dates)
         ],
         affected_total=len(ready),
-        kept=choice,
+        kept=choice.found,
         unchanged=None if ready else choice.nothing(selection),
         check=ToolCall(tool="list_assignments", arguments=_shown_by(selection)),
     )

@@ -15,10 +15,13 @@ from pp_mcp.commands import chosen, make_server, server_options, stop
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind to, with --transport http.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8_000, show_default=True, help="Port, likewise.")
 @click.option(
+    "--stateless", is_flag=True, help="Keep no session of a client, so that any replica can answer; likewise."
+)
+@click.option(
     "--strict", is_flag=True, help="Exit with 2 if a required setting is missing, instead of saying so later."
 )
 @server_options
-def serve(transport: str, host: str, port: int, strict: bool, **options: Any) -> None:
+def serve(transport: str, host: str, port: int, stateless: bool, strict: bool, **options: Any) -> None:
     """Serve MCP on stdio or HTTP. Settings come from the environment (PP_…); flags override them."""
     from pp_mcp import telemetry
     from pp_mcp.errors import Refused
@@ -32,7 +35,7 @@ def serve(transport: str, host: str, port: int, strict: bool, **options: Any) ->
             if transport == "http":
                 from pp_mcp.server.http import serve_http
 
-                serve_http(server, host, port)
+                serve_http(server, host, port, stateless=stateless)
             else:
                 from pp_mcp.server.stdio import serve_stdio
 

@@ -332,7 +332,7 @@ def build_server(
     is made by the first call and closed when the server stops; one for all requests.
 
     Raises:
-        Refused: the audit log cannot be appended to, or PP_ROUTES names what is no route.
+        Refused: the audit log cannot be appended to, PP_ROUTES names what is no route, or PP_REDIS_URL cannot be used.
     """
     keys = settings.signing_keys
     connections = 0
@@ -351,7 +351,7 @@ def build_server(
                 await server.runtime.aclose()
 
     redactor = Redactor(settings.api_token)
-    tasks = Tasks(redactor, settings.timeout + GRACE)
+    tasks = Tasks(redactor, lambda: server.runtime.store, settings.timeout + GRACE)
     tools = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block")
     server = PlusPlusServer(
         "pp-mcp",
@@ -375,7 +375,7 @@ def build_server(
     server.names = frozenset(tool.name for tool in tools)
     server.settings_used = settings
     server.ways = {"transport": transport, "secrets_dir": secrets_dir, "clock": clock}
-    if settings.audit_log or settings.routes:
+    if settings.audit_log or settings.routes or settings.redis_url.get_secret_value():
         # What is wrong with these is said before anything is served.
         _ = server.runtime
     server.complete_arguments()

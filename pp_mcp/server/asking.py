@@ -5,7 +5,7 @@ A client relays the question; that it shows it to a person is the client's promi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any
 
@@ -46,7 +46,7 @@ def can_ask(context: Context[Any, Any]) -> bool:
 
 
 async def ask_person(
-    context: Context[Any, Any], confirmer: Confirmer, binding: Binding, mint: Callable[[], str]
+    context: Context[Any, Any], confirmer: Confirmer, binding: Binding, mint: Callable[[], Awaitable[str]]
 ) -> Reply | InputRequiredResult:
     """Shows the preview to the person and answers what they said.
 
@@ -61,14 +61,14 @@ async def ask_person(
         if isinstance(outcome, AcceptedElicitation):
             return Reply.AGREED if outcome.data.confirm else Reply.DECLINED
         return Reply.DECLINED if outcome.action == "decline" else Reply.CANCELLED
-    given = (context.input_responses or {}).get(_KEY)
-    if isinstance(given, ElicitResult) and context.request_state and confirmer.fits(context.request_state, binding):
-        confirmer.spend(context.request_state)
+    given, state = (context.input_responses or {}).get(_KEY), context.request_state
+    fits = isinstance(given, ElicitResult) and state and confirmer.fits(state, binding)
+    if isinstance(given, ElicitResult) and state and fits and await confirmer.spend(state):
         if given.action == "accept":
             return Reply.AGREED if (given.content or {}).get("confirm") is True else Reply.DECLINED
         return Reply.DECLINED if given.action == "decline" else Reply.CANCELLED
     params = ElicitRequestFormParams(message=message, requested_schema=Agreement.model_json_schema())
-    return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=params)}, request_state=mint())
+    return InputRequiredResult(input_requests={_KEY: ElicitRequest(params=params)}, request_state=await mint())
 
 
 def _is_modern(context: Context[Any, Any]) -> bool:

@@ -2,8 +2,8 @@
 
 It covers tool, arguments, every thing they name, the target's state, effects, caller, tenant and expiry. A token can be
 checked by every process that has the key, and whatever changed since leads to a new preview. That it is good only once
-holds within a process: spent ones are remembered there for as long as they would be valid. A model can hand the token
-back by itself: it makes sure that what is done is what was shown, not that a person saw it.
+holds as far as the store reaches, which remembers spent ones for as long as they would be valid. A model can hand the
+token back by itself: it makes sure that what is done is what was shown, not that a person saw it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, TypeVar
+from functools import cache
+from typing import Any, Literal, get_type_hints
 
-from pp_mcp.answers import Named
+from pydantic import TypeAdapter
+
+from pp_mcp.answers import Json, Named
+from pp_mcp.declare import Operation
 from pp_mcp.plan import Plan
-
-T = TypeVar("T")
+from pp_mcp.server.store import ProcessStore, Store
 
 Policy = Literal["token", "elicit", "person", "block", "allow"]
 
 LIFETIME = 600
 """Seconds a confirm token is good for."""
-
-MOST_STARTS, MOST_SPENT = 50, 100_000
-"""Previews of bulk work, and spent tokens, that are remembered."""
 
 ACKNOWLEDGEMENTS = frozenset({"confirm_token", "confirm_replace", "confirm_large_removal"})
 """Arguments by which a caller answers a preview; they are not part of what was previewed."""
@@ -70,25 +70,31 @@ class Start:
     consent: Consent | None = None
     """The consent that a run which had to stop was given; its rest needs no other."""
 
+    def packed(self, operation: Operation) -> Json:
+        """As JSON; `operation` says of which types it is."""
+        known = _types(operation.function, operation.keeps)
+        parts = {**self.values, _KEPT: self.kept, _RESOLVED: self.resolved}
+        packed = {
+            name: known[name].dump_python(value, mode="json", exclude_unset=True) for name, value in parts.items()
+        }
+        return {**packed, _CONSENT: self.consent, _TOOL: operation.name}
 
-class Remembered(Generic[T]):
-    """What this process remembers of tokens until they expire, at most `most` of them, the oldest forgotten first."""
+    @classmethod
+    def unpacked(cls, operation: Operation, packed: Json) -> Start:
+        """What was packed."""
+        known = _types(operation.function, operation.keeps)
+        values = {name: known[name].validate_python(value) for name, value in packed.items() if name in known}
+        return cls(values=values, kept=values.pop(_KEPT), resolved=values.pop(_RESOLVED), consent=packed[_CONSENT])
 
-    def __init__(self, now: Callable[[], float], most: int) -> None:
-        self._now, self._most = now, most
-        self._values: dict[str, tuple[float, T]] = {}
 
-    def put(self, token: str, value: T) -> None:
-        now = self._now()
-        kept = [(one, held) for one, held in self._values.items() if held[0] > now][-self._most + 1 :]
-        self._values = {**dict(kept), token.strip(): (now + LIFETIME, value)}
+_KEPT, _RESOLVED, _CONSENT, _TOOL = "(kept)", "(resolved)", "(consent)", "(tool)"
+"""Names that no argument has."""
 
-    def get(self, token: str) -> T | None:
-        expiry, value = self._values.get(token.strip(), (0.0, None))
-        return value if expiry > self._now() else None
 
-    def drop(self, token: str) -> None:
-        self._values.pop(token.strip(), None)
+@cache
+def _types(function: Callable[..., Any], keeps: Any) -> dict[str, TypeAdapter[Any]]:
+    hints = {**get_type_hints(function, include_extras=True), _KEPT: keeps, _RESOLVED: dict[str, Named | list[Named]]}
+    return {name: TypeAdapter(hint) for name, hint in hints.items() if name not in ("call", "return")}
 
 
 class Confirmer:
@@ -96,15 +102,18 @@ class Confirmer:
     the tokens of two tenants apart."""
 
     def __init__(
-        self, keys: Sequence[bytes], tenant: str, policy: Policy = "token", now: Callable[[], float] = time.time
+        self,
+        keys: Sequence[bytes],
+        tenant: str,
+        policy: Policy = "token",
+        now: Callable[[], float] = time.time,
+        store: Store | None = None,
     ) -> None:
         purpose = b"pp-mcp confirm\0" + tenant.encode() + b"\0"
         self._keys = [hashlib.sha256(purpose + key).digest() for key in keys]
         self._now = now
+        self._store: Store = store or ProcessStore(now)
         self.policy = policy
-        self.starts = Remembered[Start](now, MOST_STARTS)
-        """What the previews of bulk tools read, by their tokens."""
-        self._spent = Remembered[bool](now, MOST_SPENT)
 
     def mint(self, binding: Binding) -> tuple[str, str]:
         """A token for what is previewed now, unlike any other, and when it expires (ISO 8601, UTC)."""
@@ -113,31 +122,45 @@ class Confirmer:
         return f"{expiry:x}.{nonce}.{_signature(self._keys[0], expiry, nonce, binding)}", moment
 
     def fits(self, token: str, binding: Binding) -> bool:
-        """Whether the token was minted for exactly this, less than ten minutes ago, and is not spent."""
+        """Whether the token was minted for exactly this, less than ten minutes ago."""
         text, nonce, signature = [*token.strip().split(".", 2), "", ""][:3]
         try:
             expiry = int(text, 16)
         except ValueError:
             return False
-        if not self._now() < expiry <= self._now() + LIFETIME or not self.is_unspent(token):
+        if not self._now() < expiry <= self._now() + LIFETIME:
             return False
         given = signature.encode(errors="replace")
         good = [_signature(key, expiry, nonce, binding).encode() for key in self._keys]
         return any(hmac.compare_digest(given, one) for one in good)
 
-    def is_unspent(self, token: str) -> bool:
-        """Whether the token was not used yet, in this process."""
-        return not self._spent.get(token)
+    async def is_spent(self, token: str) -> bool:
+        """Whether the token was used."""
+        return await self._store.is_claimed(_name(token))
 
-    def spend(self, token: str) -> None:
-        """From now on the token fits nothing."""
-        self._spent.put(token, True)
+    async def spend(self, token: str) -> bool:
+        """From now on the token is spent; False where it was before."""
+        return await self._store.claim(_name(token), LIFETIME)
 
-    def give_back(self, token: str) -> None:
+    async def give_back(self, token: str) -> None:
         """The token was not needed after all."""
-        self._spent.drop(token)
+        await self._store.release(_name(token))
+
+    async def keep(self, token: str, start: Start, operation: Operation) -> None:
+        """Keeps what the preview with this token read."""
+        await self._store.keep(_name(token), start.packed(operation), LIFETIME)
+
+    async def kept(self, token: str, operation: Operation) -> Start | None:
+        """What that was; None where it is not known. The token must still be shown to fit what follows from it."""
+        packed = await self._store.kept(_name(token))
+        return Start.unpacked(operation, packed) if packed and packed[_TOOL] == operation.name else None
 
 
 def _signature(key: bytes, expiry: int, nonce: str, binding: Binding) -> str:
     signed = f"{expiry:x}|{nonce}|{binding.digest()}".encode(errors="replace")
     return urlsafe_b64encode(hmac.digest(key, signed, "sha256")[:18]).decode()
+
+
+def _name(token: str) -> str:
+    """What the store knows a token by."""
+    return "token:" + hashlib.sha256(token.strip().encode(errors="replace")).hexdigest()

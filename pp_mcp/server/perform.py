@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import time
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +29,7 @@ from pp_mcp.server.clients import CallerClients
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.explain import code_of
 from pp_mcp.server.principal import tenant_in_use
+from pp_mcp.server.store import Count, ProcessStore, Store, store_of
 from pp_mcp.text import plural
 
 log = logging.getLogger("pp_mcp.server")
@@ -37,73 +38,59 @@ HOUR = 3_600.0
 """Seconds."""
 
 
-class LastHour:
-    """Counts the changes of the last hour, in this process."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._taken: deque[tuple[float, int]] = deque()
-
-    @property
-    def count(self) -> int:
-        """How many there were."""
-        while self._taken and self._taken[0][0] <= self._now() - HOUR:
-            self._taken.popleft()
-        return sum(changes for _, changes in self._taken)
-
-    @property
-    def again(self) -> str:
-        """When the count goes down, as a sentence; nothing where it is 0."""
-        wait = round((self._taken[0][0] + HOUR - self._now()) / 60) + 1 if self.count else 0
-        return f" Try again in {plural(wait, 'minute')}." if wait else ""
-
-    def add(self, changes: int) -> None:
-        """Counts so many more."""
-        self._taken.append((self._now(), changes))
-
-
 class Brake:
     """Limits the changes of each principal's hour; people or things changed, not requests. None: no limit."""
 
-    def __init__(self, most: int | None, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, most: int | None, store: Store | None = None) -> None:
         self._most = most
-        self._hours: defaultdict[str, LastHour] = defaultdict(lambda: LastHour(now))
+        self._store = store or ProcessStore()
 
-    def take(self, principal: str, changes: int) -> None:
+    async def take(self, principal: str, changes: int) -> None:
         """Counts `changes` more.
 
         Raises:
             Refused: they would exceed the hourly limit; none of them is counted.
         """
-        hour = self._hours[principal]
-        made = hour.count
-        if self._most is not None and made + changes > self._most:
+        if self._most is None:
+            return
+        hour = await self._store.count(_key("brake", principal), changes, self._most, HOUR)
+        if not hour.taken:
+            minutes = round(hour.wait / 60) + 1
+            again = f" Try again in {plural(minutes, 'minute')}." if hour.before else ""
             raise Refused(
-                f"This would make {made + changes:,} changes within an hour; {self._most:,} are allowed "
-                f"(PP_MAX_WRITES_PER_HOUR), {made:,} were made.{hour.again} Nothing was sent. If this many "
+                f"This would make {hour.before + changes:,} changes within an hour; {self._most:,} are allowed "
+                f"(PP_MAX_WRITES_PER_HOUR), {hour.before:,} were made.{again} Nothing was sent. If this many "
                 "changes are intended, a person has to raise the limit."
             )
-        hour.add(changes)
 
-    def give_back(self, principal: str, changes: int) -> None:
+    async def give_back(self, principal: str, changes: int) -> None:
         """So many of them were not made: the call had to stop, and what is left counts when it is done."""
-        self._hours[principal].add(-changes)
+        if self._most is not None and changes:
+            await self._store.count(_key("brake", principal), -changes, self._most, HOUR)
 
 
 class Pace:
     """Limits the changes that each principal makes within an hour without confirmation."""
 
-    def __init__(self, most: int, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, most: int, store: Store | None = None) -> None:
         self.most = most
-        self._hours: defaultdict[str, LastHour] = defaultdict(lambda: LastHour(now))
+        self._store = store or ProcessStore()
 
-    def allows(self, principal: str, changes: int) -> bool:
+    async def allows(self, principal: str, changes: int) -> bool:
         """Whether so many more need no confirmation."""
-        return self._hours[principal].count + changes <= self.most
+        return (await self._count(principal, 0)).before + changes <= self.most
 
-    def add(self, principal: str, changes: int) -> None:
-        """Counts changes that were not confirmed."""
-        self._hours[principal].add(changes)
+    async def take(self, principal: str, changes: int) -> bool:
+        """Counts changes that are not confirmed; False where they need to be."""
+        return (await self._count(principal, changes)).taken
+
+    async def _count(self, principal: str, changes: int) -> Count:
+        return await self._store.count(_key("pace", principal), changes, self.most, HOUR)
+
+
+def _key(what: str, principal: str) -> str:
+    """What the store counts under, which shows nobody's name."""
+    return f"{what}:{hashlib.sha256(principal.encode()).hexdigest()[:32]}"
 
 
 class Turns:
@@ -150,10 +137,12 @@ class Turns:
 
 @dataclass
 class Runtime:
-    """What all calls of a process share: the client of the API, the confirmer, the brake, and the order of writes."""
+    """What all calls of a process share: the client of the API, the confirmer, the brake, the store behind them, and
+    the order of writes."""
 
     client: Client
     confirmer: Confirmer
+    store: Store = field(default_factory=ProcessStore)
     callers: CallerClients | None = None
     """The clients of the API with the callers' own tokens; None where all calls act with the server's."""
     brake: Brake = field(default_factory=lambda: Brake(None))
@@ -182,12 +171,15 @@ class Runtime:
         """What these settings ask for.
 
         Raises:
-            Refused: the audit log cannot be appended to, or PP_ROUTES names what is no route.
+            Refused: the audit log cannot be appended to, PP_ROUTES names what is no route, or PP_REDIS_URL cannot be
+                used.
         """
         try:
             routes = override(ROUTES, settings.routes)
         except ValueError as error:
             raise Refused(f"PP_ROUTES: {error}") from error
+
+        store = store_of(settings)
 
         def make_client(base_url: str, token: SecretStr) -> Client:
             return Client(
@@ -200,6 +192,9 @@ class Runtime:
                 transport=transport,
                 clock=clock or SYSTEM_CLOCK,
                 user_agent=f"pp-mcp/{__version__}",
+                shared=store.rate_budget(
+                    f"{base_url} {token.get_secret_value()}", timeout=settings.timeout, max_pause=settings.max_pause
+                ),
             )
 
         zone = ZoneInfo(settings.timezone)
@@ -207,9 +202,10 @@ class Runtime:
             # While the address is missing, or callers bring it, no call gets as far as this client.
             client=make_client(settings.base_url or "https://missing.invalid", settings.api_token),
             callers=CallerClients(make_client) if settings.caller_tokens else None,
-            confirmer=Confirmer(settings.signing_keys, settings.base_url, settings.confirm),
-            brake=Brake(settings.max_writes_per_hour or None),
-            pace=Pace(settings.unconfirmed_writes),
+            confirmer=Confirmer(settings.signing_keys, settings.base_url, settings.confirm, store=store),
+            store=store,
+            brake=Brake(settings.max_writes_per_hour or None, store),
+            pace=Pace(settings.unconfirmed_writes, store),
             audit=_audit_log(settings),
             secrets_dir=secrets_dir,
             today=lambda: datetime.now(zone).date(),
@@ -217,8 +213,9 @@ class Runtime:
         )
 
     async def aclose(self) -> None:
-        """Closes the connections to PlusPlus."""
+        """Closes the connections to PlusPlus and to the store."""
         await self.client.aclose()
+        await self.store.aclose()
         if self.callers is not None:
             await self.callers.trim(0)
 

@@ -11,12 +11,12 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pp_mcp.declare import Call
     from pp_mcp.server.call import ServedTool
     from pp_mcp.server.redact import Redactor
+    from pp_mcp.server.store import Store
 
 log = logging.getLogger("pp_mcp.server")
 
@@ -75,50 +76,6 @@ class UpdateParams(TaskParams):
     input_responses: Json
 
 
-class Keeping(Protocol):
-    """Where tasks are kept: the part of a store that they need."""
-
-    async def keep(self, key: str, value: Any, seconds: float) -> bool: ...
-    async def kept(self, key: str) -> Any: ...
-    async def claim(self, key: str, seconds: float) -> bool: ...
-    async def is_claimed(self, key: str) -> bool: ...
-    async def count(self, key: str, amount: int, most: int, seconds: float) -> Any: ...
-
-
-@dataclass
-class _Room:
-    taken: bool
-
-
-class InProcess:
-    """Keeps tasks in this process."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, tuple[float, str]] = {}
-        self._counts: dict[str, list[float]] = {}
-
-    async def keep(self, key: str, value: Any, seconds: float) -> bool:
-        self._values = {one: held for one, held in self._values.items() if held[0] > time.time()}
-        self._values[key] = (time.time() + seconds, json.dumps(value))
-        return True
-
-    async def kept(self, key: str) -> Any:
-        until, text = self._values.get(key, (0.0, ""))
-        return json.loads(text) if until > time.time() else None
-
-    async def claim(self, key: str, seconds: float) -> bool:
-        return await self.keep(key, True, seconds)
-
-    async def is_claimed(self, key: str) -> bool:
-        return bool(await self.kept(key))
-
-    async def count(self, key: str, amount: int, most: int, seconds: float) -> _Room:
-        held = [one for one in self._counts.get(key, []) if one > time.time() - seconds]
-        room = _Room(len(held) + amount <= most)
-        self._counts[key] = [*held, *[time.time()] * (amount * room.taken)]
-        return room
-
-
 @dataclass
 class Job:
     """A call that may become a task."""
@@ -128,7 +85,7 @@ class Job:
     context: Context[Any, Any]
     group: TaskGroup
     owner: str
-    store: Keeping
+    store: Store
     task_id: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     began: float = field(default_factory=time.time)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -183,7 +140,7 @@ class Job:
     async def keep(self) -> bool:
         """Writes down how far it is; False where that is too much to keep."""
         state = {"owner": self.owner, "seen": time.time(), "call": self.call(), **self.wire()}
-        return await self.store.keep(_key(self.task_id), state, KEPT + LONGEST)
+        return await self.store.keep(_key(self.task_id), state, KEPT + LONGEST * (not self.ended.is_set()))
 
     def wire(self) -> Json:
         """The task as the protocol writes it."""
@@ -219,18 +176,16 @@ class Job:
 
 
 class Tasks(Extension):
-    """Answers long calls with tasks, and the requests about them. `store` must be set before the first call."""
+    """Answers long calls with tasks, and the requests about them."""
 
     identifier = TASKS
 
-    def __init__(self, redactor: Redactor, grace: float = GRACE) -> None:
+    def __init__(self, redactor: Redactor, store: Callable[[], Store], grace: float = GRACE) -> None:
         """`grace`: seconds that writes under way are given when the server stops."""
-        self._redactor = redactor
-        self._grace = grace
+        self._redactor, self._store, self._grace = redactor, store, grace
         self.soon = SOON
         self.jobs: dict[str, Job] = {}
         """Those that this process is at, by task."""
-        self.store: Keeping = InProcess()
 
     def methods(self) -> Sequence[MethodBinding]:
         """What clients may ask of a task."""
@@ -261,7 +216,7 @@ class Tasks(Extension):
         if not (tool.is_long and _takes_tasks(context)):
             return self._redactor.result(await tool.run(arguments, context))
         group: TaskGroup = context.request_context.lifespan_context
-        job = Job(tool, arguments, context, group, _owner(), self.store)
+        job = Job(tool, arguments, context, group, _owner(), self._store())
         self.jobs[job.task_id] = job
         group.start_soon(self._run, job)
         try:
@@ -305,7 +260,7 @@ class Tasks(Extension):
             with anyio.move_on_after(BEAT):
                 await job.ended.wait()
             is_last = job.ended.is_set()
-            if await self.store.is_claimed(_key(job.task_id) + ":cancel"):
+            if await job.store.is_claimed(_key(job.task_id) + ":cancel"):
                 _cancel(job)
             await job.keep()
 
@@ -322,7 +277,7 @@ class Tasks(Extension):
         if params.task_id in self.jobs:
             _cancel(self.jobs[params.task_id])
         else:
-            await self.store.claim(_key(params.task_id) + ":cancel", KEPT)
+            await self._store().claim(_key(params.task_id) + ":cancel", KEPT)
         return {"resultType": "complete"}
 
     async def _found(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> Json:
@@ -332,10 +287,10 @@ class Tasks(Extension):
             MCPError: the client does not take tasks, or there is none with this id for this principal.
         """
         require_client_extension(ctx, TASKS)
-        named = getattr(ctx.request, "headers", {}).get("mcp-name", params.task_id)
-        if named != params.task_id:
-            raise MCPError(code=HEADER_MISMATCH, message="The header Mcp-Name differs from params.taskId.")
-        state = await self.store.kept(_key(params.task_id))
+        headers = getattr(ctx.request, "headers", None)
+        if headers is not None and headers.get("mcp-name") != params.task_id:
+            raise MCPError(code=HEADER_MISMATCH, message="The header Mcp-Name must be params.taskId.")
+        state = await self._store().kept(_key(params.task_id))
         if state is None or state.pop("owner") != _owner():
             message = "There is no such task: its result was kept for an hour, or it is somebody else's."
             raise MCPError(code=INVALID_PARAMS, message=message)

@@ -68,21 +68,17 @@ class Write:
         writes, turns = self.runtime.writes, self.runtime.turns
         self.call = replace(self.call, item=self._item)
         binding = await self._start(arguments, agreed)
-        decision = self._decide(binding, arguments, agreed)
+        decision = await self._decide(binding, arguments, agreed)
         if isinstance(decision, str):
             async with turns.alone(self.call.api.remaining):
-                if self.fitting is not None and not self.runtime.confirmer.is_unspent(self.fitting):
-                    # Another call brought the same token while this one waited: what its preview read is used up too.
-                    writes, self.start = -1, None
                 if writes != self.runtime.writes:
                     # Another call has written since this one read: what it read may no longer be so.
-                    binding = await self._plan(arguments)
-                    decision = self._decide(binding, arguments, agreed)
-                if isinstance(decision, str):
-                    self._take(binding.plan, decision)
-                    if binding.plan.kept is None:
-                        self.is_alone = True
-                        return rendered(await self._carry_out(binding.plan, decision))
+                    binding, decision = await self._again(arguments, agreed)
+                while isinstance(decision, str) and not await self._take(binding.plan, decision):
+                    binding, decision = await self._again(arguments, agreed)
+                if isinstance(decision, str) and binding.plan.kept is None:
+                    self.is_alone = True
+                    return rendered(await self._carry_out(binding.plan, decision))
             if isinstance(decision, str):
                 # Bulk work looks at each item right before it writes it: other calls may write between its items.
                 return rendered(await self._carry_out(binding.plan, decision))
@@ -101,13 +97,24 @@ class Write:
         confirmer = self.runtime.confirmer
         token = _token_of(arguments) or self.context.request_state
         if agreed is None and token is not None:
-            self.start = confirmer.starts.get(token)
+            self.start = await confirmer.kept(token, self.operation)
             if self.start is not None:
                 binding = await self._plan(arguments)
-                if confirmer.fits(token, binding):
+                if await self._fits(token, binding):
                     return binding
                 self.start = None
         return await self._plan(arguments)
+
+    async def _again(self, arguments: BaseModel, agreed: str | None) -> tuple[Binding, Consent | WriteAnswer | None]:
+        """Plans and decides anew. Where another call used the token, what its preview read is used up too."""
+        if self.fitting is not None and await self.runtime.confirmer.is_spent(self.fitting):
+            self.start = None
+        binding = await self._plan(arguments)
+        return binding, await self._decide(binding, arguments, agreed)
+
+    async def _fits(self, token: str, binding: Binding) -> bool:
+        confirmer = self.runtime.confirmer
+        return confirmer.fits(token, binding) and not await confirmer.is_spent(token)
 
     async def _plan(self, arguments: BaseModel) -> Binding:
         """What the call would do now."""
@@ -130,16 +137,16 @@ class Write:
             plan=plan,
         )
 
-    def _mint(self, binding: Binding, start: Start) -> tuple[str, str]:
+    async def _mint(self, binding: Binding, start: Start) -> tuple[str, str]:
         """A token, and when it expires. What a bulk plan read is kept for the run that brings the token."""
         token, expires_at = self.runtime.confirmer.mint(binding)
         if start.kept is not None:
-            self.runtime.confirmer.starts.put(token, start)
+            await self.runtime.confirmer.keep(token, start, self.operation)
         return token, expires_at
 
     # --- decide -------------------------------------------------------------------------------------------------------
 
-    def _decide(self, binding: Binding, arguments: BaseModel, agreed: str | None) -> Consent | WriteAnswer | None:
+    async def _decide(self, binding: Binding, arguments: BaseModel, agreed: str | None) -> Consent | WriteAnswer | None:
         """What becomes of the plan: consent to carry it out, an answer (nothing to do, or a preview), or None where the
         person is to be asked.
 
@@ -148,13 +155,13 @@ class Write:
             InvalidArgument: an acknowledgement is missing where nothing is previewed.
         """
         plan, confirmer, token = binding.plan, self.runtime.confirmer, _token_of(arguments)
-        self.fitting = token if token is not None and confirmer.fits(token, binding) else None
+        self.fitting = token if token is not None and await self._fits(token, binding) else None
         if plan.unchanged is not None:
             return self._answer(
                 status="unchanged", summary=f"{plan.unchanged} Nothing was sent.", target=plan.target, undo=None
             )
         must = self.operation.effect is Effect.DESTROY or plan.confirm or plan.reach > MANY
-        slow = not self.runtime.pace.allows(principal(), plan.reach) and confirmer.policy != "allow"
+        slow = confirmer.policy != "allow" and not await self.runtime.pace.allows(principal(), plan.reach)
         if not must and not slow:
             return "not needed"
         why = "" if must else f"More than {self.runtime.pace.most:,} changes in an hour need confirming. "
@@ -172,7 +179,7 @@ class Write:
                     return "person"
                 if confirmer.policy == "person":
                     raise Refused("What the user agreed to has changed meanwhile: call again. Nothing was changed.")
-                return self._preview(binding, _NO_LONGER_VALID)
+                return await self._preview(binding, _NO_LONGER_VALID)
             case _ if self.start is not None and self.start.consent is not None and self.fitting is not None:
                 # The rest of a run that had to stop: it was agreed to with the whole.
                 return self.start.consent
@@ -188,17 +195,17 @@ class Write:
                 # The question is asked whatever token came: a model can hand one back without the person.
                 return None
             case _ if token is None:
-                return self._preview(binding, why)
+                return await self._preview(binding, why)
             case _ if plan.needs:
-                return self._preview(binding, f"{listed(plan.needs)} is missing. ")
+                return await self._preview(binding, f"{listed(plan.needs)} is missing. ")
             case _:
-                return "token" if self.fitting is not None else self._preview(binding, _NO_LONGER_VALID)
+                return "token" if self.fitting is not None else await self._preview(binding, _NO_LONGER_VALID)
 
-    def _preview(self, binding: Binding, why: str = "") -> WriteAnswer:
+    async def _preview(self, binding: Binding, why: str = "") -> WriteAnswer:
         """What would be done, and the token that does it. `why` says why it was not done."""
         plan = binding.plan
         self._count("expired" if why == _NO_LONGER_VALID else "asked")
-        token, expires_at = self._mint(binding, Start(self.values, self.resolved, plan.kept))
+        token, expires_at = await self._mint(binding, Start(self.values, self.resolved, plan.kept))
         flags = f" with {_flags(plan)} and" if plan.needs else " with"
         return self._answer(
             status="confirmation_required",
@@ -219,7 +226,11 @@ class Write:
 
     async def _ask(self, binding: Binding, arguments: BaseModel) -> Result:
         start = Start(self.values, self.resolved, binding.plan.kept)
-        asked = await ask_person(self.context, self.runtime.confirmer, binding, lambda: self._mint(binding, start)[0])
+
+        async def mint() -> str:
+            return (await self._mint(binding, start))[0]
+
+        asked = await ask_person(self.context, self.runtime.confirmer, binding, mint)
         if isinstance(asked, InputRequiredResult) or not self.context.input_responses:
             self._count("asked")
         if asked is Reply.AGREED:
@@ -246,21 +257,30 @@ class Write:
 
     # --- tell ---------------------------------------------------------------------------------------------------------
 
-    def _take(self, plan: Plan, consent: Consent) -> None:
-        """Counts the changes, and spends the token, before anything else can run.
+    async def _take(self, plan: Plan, consent: Consent) -> bool:
+        """Spends the token and counts the changes; False where another call, of any replica, was faster.
 
         Raises:
             Refused: they would exceed the hourly limit.
         """
-        self.runtime.brake.take(principal(), plan.reach)
+        confirmer, pace = self.runtime.confirmer, self.runtime.pace
+        if self.fitting is not None and not await confirmer.spend(self.fitting):
+            return False
+        taken = False
+        try:
+            counts = consent == "not needed" and confirmer.policy != "allow"
+            if counts and not await pace.take(principal(), plan.reach):
+                return False
+            await self.runtime.brake.take(principal(), plan.reach)
+            taken = True
+        finally:
+            if self.fitting is not None and not taken:
+                await confirmer.give_back(self.fitting)
         if consent in ("token", "person"):
             self._count("given")
         else:
             UNCONFIRMED.add(plan.reach, {"tool": self.operation.name})
-        if consent == "not needed":
-            self.runtime.pace.add(principal(), plan.reach)
-        if self.fitting is not None:
-            self.runtime.confirmer.spend(self.fitting)
+        return True
 
     async def _carry_out(self, plan: Plan, consent: Consent) -> WriteAnswer:
         self.is_begun = True
@@ -275,8 +295,9 @@ class Write:
             )
         finally:
             if self.fitting is not None and not self.call.api.writes:
-                self.runtime.confirmer.give_back(self.fitting)
-        self.runtime.brake.give_back(principal(), done.not_sent)
+                with anyio.CancelScope(shield=True):
+                    await self.runtime.confirmer.give_back(self.fitting)
+        await self.runtime.brake.give_back(principal(), done.not_sent)
         return self._tell(plan, done, await self._continue(done.rest, consent) if done.rest else None)
 
     async def _continue(self, rest: Rest, consent: Consent) -> ToolCall | None:
@@ -285,7 +306,7 @@ class Write:
             plan = await self._planned(rest.values, rest.kept)
             if plan.unchanged is None:
                 binding = self._binding(parse(self.operation, rest.arguments), rest.values, plan)
-                token, _ = self._mint(binding, Start(rest.values, {}, rest.kept, consent))
+                token, _ = await self._mint(binding, Start(rest.values, {}, rest.kept, consent))
                 return ToolCall(tool=self.operation.name, arguments={**rest.arguments, CONFIRM_TOKEN: token})
         return None
 

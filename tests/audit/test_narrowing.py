@@ -20,6 +20,7 @@ from pp_mcp.errors import Refused
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.server.http import http_app
 from pp_mcp.server.perform import Brake
+from pp_mcp.server.store import ProcessStore
 
 pytestmark = pytest.mark.anyio
 
@@ -130,22 +131,22 @@ async def test_completion_is_narrowed_too(mode: str, tenant: Tenant, stage: Stag
 
 async def test_the_brake_counts_an_hour() -> None:
     time = 0.0
-    brake = Brake(10, now=lambda: time)
-    brake.take("", 6)
+    brake = Brake(10, ProcessStore(lambda: time))
+    await brake.take("", 6)
     time = 1_800
-    brake.take("", 4)
+    await brake.take("", 4)
     with pytest.raises(Refused, match=r"11 changes within an hour; 10 are allowed .* 10 were made.*31 minutes"):
-        brake.take("", 1)
+        await brake.take("", 1)
     time = 3_601
-    brake.take("", 6)
+    await brake.take("", 6)
     with pytest.raises(Refused):
-        brake.take("", 1)
-    Brake(None).take("", 10**9)
+        await brake.take("", 1)
+    await Brake(None).take("", 10**9)
 
 
 async def test_a_call_larger_than_the_limit_is_refused_at_once() -> None:
     with pytest.raises(Refused, match="12 changes within an hour; 10 are allowed") as caught:
-        Brake(10).take("", 12)
+        await Brake(10).take("", 12)
     assert "minutes" not in str(caught.value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from stage import Stage
 from pp_mcp.answers import ToolCall
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.plan import Done, ManyPlan
+from pp_mcp.server.confirm import Start
 
 NEW_ITEM = "bbbbbbbb-0000-4000-8000-000000000001"
 """An article, “Quite New”, that nobody has."""
@@ -51,12 +53,13 @@ def undo_arguments(done: Done) -> dict[str, Any]:
 
 
 async def go_on(there: Stage, tool: str, plan: ManyPlan, done: Done | None = None) -> tuple[ManyPlan, Done]:
-    """Carries the plan out as the server does after a confirmation: in a call of its own, from what the preview read.
-    With `done`, carries out what that run left."""
+    """Carries the plan out as the server does after a confirmation: in a call of its own, from what the preview read,
+    kept as JSON. With `done`, carries out what that run left."""
     rest = done.rest if done is not None else None
     kept, values = (rest.kept, rest.values) if rest is not None else (plan.kept, there.values)
-    call = replace(there.call(), kept=kept)
-    plan = await BY_NAME[tool].function(call, **values)
+    packed = json.dumps(Start(values, {}, kept).packed(BY_NAME[tool]))
+    start = Start.unpacked(BY_NAME[tool], json.loads(packed))
+    plan = await BY_NAME[tool].function(replace(there.call(), kept=start.kept), **start.values)
     return plan, await plan.apply()
 
 

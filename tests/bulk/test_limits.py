@@ -108,7 +108,7 @@ async def test_what_is_not_acted_on_is_not_kept(there: Stage) -> None:
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 100_000
-    assert (choice.total, choice.already, choice.possible, choice.ready) == (5_500, 2_500, 0, [])
+    assert (choice.found.total, choice.found.already, choice.found.possible, choice.ready) == (5_500, 2_500, 0, [])
     for number in range(1_000):
         take(number, "not_started")
     assert len(choice.ready) == 1_000

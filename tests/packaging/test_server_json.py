@@ -41,7 +41,9 @@ def test_its_variables_are_the_settings() -> None:
 def test_secrets_are_marked_as_such() -> None:
     secrets = {f"PP_{name.upper()}" for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
     assert (
-        {name for name, one in VARIABLES.items() if one.get("isSecret")} == secrets == {"PP_API_TOKEN", "PP_SECRET_KEY"}
+        {name for name, one in VARIABLES.items() if one.get("isSecret")}
+        == secrets
+        == {"PP_API_TOKEN", "PP_SECRET_KEY", "PP_REDIS_URL"}
     )
 
 

@@ -13,6 +13,7 @@ from stage import WAYS, Clock, Network, Stage, Way, ask, connected, data_of, mak
 from pp_mcp.errors import Refused
 from pp_mcp.inventory import ALL_TOOLS
 from pp_mcp.server.perform import HOUR, Brake, Pace
+from pp_mcp.server.store import ProcessStore
 from pp_mcp.server.writes import MANY
 
 pytestmark = pytest.mark.anyio
@@ -71,7 +72,7 @@ async def rename(client: Client, stage: Stage, name: str, **more: Any) -> dict[s
 async def test_after_many_unconfirmed_changes_every_write_is_previewed(stage: Stage) -> None:
     now = [1_000.0]
     server = make_server(stage.tenant, unconfirmed_writes=3)
-    server.runtime.pace = Pace(3, lambda: now[0])
+    server.runtime.pace = Pace(3, ProcessStore(lambda: now[0]))
     group = stage.group()
     async with served(server) as client:
         # A call counts as many changes as people or things it changes.
@@ -111,23 +112,23 @@ async def test_block_refuses_what_the_pace_would_have_confirmed(stage: Stage) ->
         assert "More than 0 changes in an hour" in error["message"]
 
 
-def test_the_brake_is_each_principals_own() -> None:
+async def test_the_brake_is_each_principals_own() -> None:
     brake = Brake(2)
-    brake.take("jane", 2)
-    brake.take("sam", 2)
-    brake.give_back("sam", 1)
+    await brake.take("jane", 2)
+    await brake.take("sam", 2)
+    await brake.give_back("sam", 1)
     for name in ("jane", "sam"):
         with pytest.raises(Refused):
-            brake.take(name, 2)
-    brake.take("sam", 1)
+            await brake.take(name, 2)
+    await brake.take("sam", 1)
 
 
-def test_the_pace_is_each_principals_own() -> None:
+async def test_the_pace_is_each_principals_own() -> None:
     pace = Pace(2)
-    pace.add("jane", 2)
-    assert not pace.allows("jane", 1)
-    assert pace.allows("", 2)
-    assert not pace.allows("", 3)
+    assert await pace.take("jane", 2)
+    assert not await pace.allows("jane", 1)
+    assert await pace.allows("", 2)
+    assert not await pace.allows("", 3)
 
 
 # --- only the person's own answer ---------------------------------------------------------------------------------

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import signal
+from typing import Any
+
 import httpx2
 import pytest
+import uvicorn
 from asgi_bridge import Bridge
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from stage import ask, make_server
+from sse_starlette.sse import AppStatus
+from stage import Stage, Way, ask, connected, make_server
 
 from pp_mcp import __version__
 from pp_mcp.demo import Tenant
 from pp_mcp.errors import Refused
-from pp_mcp.server.http import http_app
+from pp_mcp.server.http import DRAIN, _Server, http_app
+from pp_mcp.server.store import ProcessStore
 
 from .test_processes import META
 
@@ -39,6 +45,57 @@ async def test_health_needs_nobody_and_tells_nothing_else(tenant: Tenant) -> Non
         assert (answer.status_code, answer.json()) == (200, {"status": "ok", "version": __version__})
         assert (await http.get("/")).status_code == 404
     assert not tenant.requests
+
+
+class Away(ProcessStore):
+    async def is_there(self) -> bool:
+        return False
+
+
+async def test_ready_says_whether_to_send_requests(tenant: Tenant) -> None:
+    server = make_server(tenant)
+    app = http_app(server, stateless=True)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=Bridge(app), base_url=URL) as http:
+        answer = await http.get("/ready")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        server.runtime.store = Away()
+        answer = await http.get("/ready")
+        assert (answer.status_code, answer.json()) == (200, {"status": "degraded"}), "no call fails for it"
+        server.runtime.stopping.set()
+        answer = await http.get("/ready")
+        assert (answer.status_code, answer.json()) == (503, {"status": "stopping"})
+        assert (await http.get("/health")).status_code == 200
+    assert not tenant.requests
+
+
+@pytest.mark.parametrize("era", ["2026-07-28", "2025-11-25"])
+async def test_each_request_may_go_to_another_process(era: Any, tenant: Tenant, stage: Stage) -> None:
+    """What one server of the key previews, another one carries out; a client of 2025 has no session."""
+    target, way = stage.assignment("not_started"), Way("stateless", era)
+    async with connected(tenant, way, confirm="elicit") as one, connected(tenant, way, confirm="elicit") as two:
+        token = (await ask(one, "drop_assignment", assignment=target))["confirm_token"]
+        assert (await ask(two, "drop_assignment", assignment=target, confirm_token=token))["status"] == "done"
+        assert (await ask(one, "drop_assignment", assignment=target, confirm_token=token))["status"] == "unchanged"
+    assert len(stage.writes()) == 1
+
+
+async def test_after_sigterm_a_replica_takes_requests_a_while_longer(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AppStatus, "should_exit", False)
+    now = 0.0
+    monkeypatch.setattr("pp_mcp.server.http.time.monotonic", lambda: now)
+    server = make_server(tenant)
+    stopping = _Server(uvicorn.Config(http_app(server)), server, DRAIN)
+    assert not await stopping.on_tick(1)
+    stopping.handle_exit(signal.SIGTERM, None)
+    assert server.runtime.stopping.is_set()
+    assert not await stopping.on_tick(1)
+    now = DRAIN
+    assert await stopping.on_tick(1)
+    now = 0.0
+    stopping.handle_exit(signal.SIGTERM, None)
+    assert await stopping.on_tick(1), "who insists need not wait"
 
 
 @pytest.mark.parametrize(

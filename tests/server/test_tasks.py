@@ -17,6 +17,7 @@ from stage import LEGACY, NOON, Carry, Stage, ask, make_server, served
 from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.server import tasks
 from pp_mcp.server.app import PlusPlusServer
+from pp_mcp.server.store import ProcessStore
 
 from .wire import TASKS, WAYS, Json, Wire, over_http, over_stdio
 
@@ -154,8 +155,9 @@ async def test_a_task_that_does_not_exist(wire: Wire) -> None:
 async def test_the_header_names_the_task(there: Stage) -> None:
     async with over_http(server_of(there)) as wire:
         made = await wire.call(REPORT, {})
-        wire.headers = {"Mcp-Name": "another"}
-        assert (await wire.error("tasks/get", taskId=made["taskId"]))["code"] == -32020
+        for name in ("another", ""):
+            wire.headers = {"Mcp-Name": name}
+            assert (await wire.error("tasks/get", taskId=made["taskId"]))["code"] == -32020
 
 
 async def test_a_bulk_action_after_its_confirmation(wire: Wire, there: Stage) -> None:
@@ -272,6 +274,19 @@ async def test_a_result_that_is_too_large_is_said_so(there: Stage, monkeypatch: 
     assert "500" in ended["result"]["content"][0]["text"]
 
 
+async def test_a_result_is_kept_for_an_hour(there: Stage) -> None:
+    moment = [0.0]
+    server = server_of(there)
+    server.runtime.store = ProcessStore(lambda: moment[0])
+    async with over_http(server) as wire:
+        made = await wire.call(REPORT, {"group_by": ["state"]})
+        await wire.until(made["taskId"])
+        moment[0] += 3_590
+        assert (await wire.get(made["taskId"]))["status"] == "completed"
+        moment[0] += 20
+        assert (await wire.error("tasks/get", taskId=made["taskId"]))["code"] == -32602
+
+
 async def test_a_task_outlives_the_time_of_a_call(there: Stage) -> None:
     ids = some(there)
     async with over_http(server_of(there)) as wire:
@@ -297,7 +312,7 @@ async def test_a_server_that_stops_brings_writes_to_their_end_and_tells_of_the_r
         await hold.held.wait()
         server.runtime.stopping.set()
         hold.go.set()
-    state = await server.tasks.store.kept(f"task:{made['taskId']}")
+    state = await server.runtime.store.kept(f"task:{made['taskId']}")
     done = [one for one in ids if there.state(one) == "exempted"]
     assert 20 <= len(done) <= 28
     assert state["status"] == "completed"
@@ -311,7 +326,7 @@ async def test_a_report_of_a_server_that_stops_has_failed(there: Stage) -> None:
         hold = Hold(there, "GET", after=5)
         made = await wire.call(REPORT, {"group_by": ["user"]})
         await hold.held.wait()
-    state = await server.tasks.store.kept(f"task:{made['taskId']}")
+    state = await server.runtime.store.kept(f"task:{made['taskId']}")
     assert state["status"] == "failed"
     assert state["error"]["data"]["continue"] == {"tool": REPORT, "arguments": {"group_by": ["user"]}}
 
@@ -319,7 +334,7 @@ async def test_a_report_of_a_server_that_stops_has_failed(there: Stage) -> None:
 async def test_another_process_tells_of_a_task_and_cancels_it(there: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "BEAT", 0.0)
     one, other = server_of(there), server_of(there)
-    other.tasks.store = one.tasks.store
+    other.runtime.store = one.runtime.store
     ids = some(there)
     async with over_http(one) as here, over_http(other) as elsewhere:
         given = await confirmed(here, ids)
@@ -337,9 +352,9 @@ async def test_another_process_tells_of_a_task_and_cancels_it(there: Stage, monk
 
 
 async def test_a_task_whose_process_died_has_failed_and_names_the_call_that_does_the_rest(there: Stage) -> None:
-    ids, store = some(there), tasks.InProcess()
+    ids, store = some(there), ProcessStore()
     died = server_of(there)
-    died.tasks.store = store
+    died.runtime.store = store
     async with over_stdio(died) as wire:
         given = await confirmed(wire, ids)
         hold = Hold(there, "POST", after=20)
@@ -352,7 +367,7 @@ async def test_a_task_whose_process_died_has_failed_and_names_the_call_that_does
     assert left["status"] == "working"
     await store.keep(f"task:{made['taskId']}", {**left, "seen": time.time() - 60}, 3_600)
     another = server_of(there)
-    another.tasks.store = store
+    another.runtime.store = store
     async with over_http(another) as wire:
         state = await wire.get(made["taskId"])
         assert state["status"] == "failed"
