@@ -406,7 +406,7 @@ async def one_by_one(
             reasons.append(reason)
             return False
         read += 1
-        await call.report(read, len(things), f"{read:,} of {plural(len(things), one, many)} read")
+        await call.report(read, len(things), f"checking {read:,} of {plural(len(things), one, many)}")
         return True
 
     await for_each(things, work)

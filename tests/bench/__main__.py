@@ -1,4 +1,4 @@
-"""`python -m tests.bench [reports|http|menu|soak|asked|tasks]`."""
+"""`python -m tests.bench [reports|http|start|menu|soak|asked|tasks]`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.bench import http as serving
 from tests.bench import menu as menus
 from tests.bench import reports as reporting
 from tests.bench import soak as soaking
+from tests.bench import start as starting
 from tests.bench import tasks as doing
 from tests.bench.chore_changes import CHANGES
 from tests.bench.chore_questions import QUESTIONS
@@ -78,6 +79,15 @@ def soak(minutes: float) -> None:
     tally = anyio.run(run)
     click.echo(tally.table())
     sys.exit(bool(tally.wrong))
+
+
+@main.command()
+@click.option("--times", type=click.IntRange(1, 100), default=10, show_default=True)
+def start(times: int) -> None:
+    """Seconds until the first list of tools; exit 1 where it takes too long beside a bare server."""
+    runs = list(starting.run(times))
+    click.echo(starting.table(runs))
+    sys.exit(starting.ratio(runs) > starting.LIMIT)
 
 
 @main.command()
