@@ -90,6 +90,32 @@ class Wire:
             return state
 
 
+def wire_of(http: httpx2.AsyncClient) -> Wire:
+    """A client that sends over this connection."""
+
+    async def exchange(request: Json) -> Json:
+        params = request["params"]
+        headers = {
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": VERSION,
+            "Mcp-Method": request["method"],
+            **({"Mcp-Name": str(name)} if (name := params.get("taskId", params.get("name"))) else {}),
+            **wire.headers,
+        }
+        answer = await http.post("/mcp", json=request, headers=headers)
+        if answer.headers["content-type"].startswith("application/json"):
+            found = answer.json()
+            assert (answer.status_code == 200) == ("result" in found), answer
+            return found
+        lines = [line.removeprefix("data:") for line in answer.text.splitlines() if line.startswith("data:")]
+        messages = [json.loads(line) for line in lines if line.strip()]
+        wire.told += [one for one in messages if "id" not in one]
+        return next(one for one in messages if "id" in one)
+
+    wire = Wire(exchange)
+    return wire
+
+
 @asynccontextmanager
 async def over_http(server: PlusPlusServer) -> AsyncIterator[Wire]:
     """A client over streamable HTTP."""
@@ -98,28 +124,7 @@ async def over_http(server: PlusPlusServer) -> AsyncIterator[Wire]:
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=Bridge(app), base_url="http://127.0.0.1:8000") as http,
     ):
-
-        async def exchange(request: Json) -> Json:
-            params = request["params"]
-            headers = {
-                "Accept": "application/json, text/event-stream",
-                "MCP-Protocol-Version": VERSION,
-                "Mcp-Method": request["method"],
-                **({"Mcp-Name": str(name)} if (name := params.get("taskId", params.get("name"))) else {}),
-                **wire.headers,
-            }
-            answer = await http.post("/mcp", json=request, headers=headers)
-            if answer.headers["content-type"].startswith("application/json"):
-                found = answer.json()
-                assert (answer.status_code == 200) == ("result" in found), answer
-                return found
-            lines = [line.removeprefix("data:") for line in answer.text.splitlines() if line.startswith("data:")]
-            messages = [json.loads(line) for line in lines if line.strip()]
-            wire.told += [one for one in messages if "id" not in one]
-            return next(one for one in messages if "id" in one)
-
-        wire = Wire(exchange)
-        yield wire
+        yield wire_of(http)
 
 
 @asynccontextmanager
