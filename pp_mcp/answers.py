@@ -258,11 +258,11 @@ def _list_of(row: Any) -> TypeAdapter[list[Any]]:
 
 def _collect(values: Iterable[Any], texts: list[str]) -> None:
     for one in values:
-        if isinstance(one, str):
+        if type(one) is str:
             texts.append(one)
-        elif isinstance(one, dict):
+        elif type(one) is dict:
             _collect(cast(Json, one).values(), texts)
-        elif isinstance(one, list):
+        elif type(one) is list:
             _collect(cast("list[Any]", one), texts)
 
 

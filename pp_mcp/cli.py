@@ -15,6 +15,8 @@ COMMANDS = (
     "contract",
     "audit",
     "doctor",
+    "call",
+    "tools",
     "token",
 )
 """Each is the module's name, and in it that of the command."""

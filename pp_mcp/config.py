@@ -214,6 +214,13 @@ class Settings(BaseSettings):
             raise ValueError("lets each caller bring a token, so PP_API_TOKEN must not be set. Remove one of the two")
         return value
 
+    @field_validator("allowed_tenants")
+    @classmethod
+    def _allowed_tenants(cls, value: frozenset[str], info: ValidationInfo) -> frozenset[str]:
+        if value and not info.data.get("caller_tokens", True):
+            raise ValueError("needs PP_CALLER_TOKENS: with one API token there is one tenant")
+        return value
+
     @field_validator("audit_reads")
     @classmethod
     def _audit_reads(cls, value: bool, info: ValidationInfo) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from pp_mcp import __version__, bundles
+from pp_mcp import __version__
 from pp_mcp.config import TOOLSETS, Settings, load, variable
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.inventory import ALL_TOOLS, enabled
@@ -79,9 +79,8 @@ def files(root: Path) -> dict[Path, str]:
     return {
         **{tools / f"{tool.name}.json": _json(tool_definition(tool)) for tool in ALL_TOOLS},
         tools / "README.md": _TOOLS_README.format(table=_tools_table()),
-        **{root / name: _page(root / name, mark, table()) for name, (mark, table) in TABLES.items()},
+        **{root / name: page(root / name, mark, table()) for name, (mark, table) in TABLES.items()},
         registry: _server_json(registry.read_text(encoding="utf-8")),
-        **{root / path: text for path, text in bundles.files().items()},
     }
 
 
@@ -106,12 +105,11 @@ def _settings_table() -> str:
 TABLES = {
     "README.md": ("tools", _tools_table),
     "docs/settings.md": ("settings", _settings_table),
-    "docs/publishing.md": ("install", bundles.install_links),
 }
 """The pages with a part that is made from the code: the comment that marks it, and what makes it."""
 
 
-def _page(path: Path, mark: str, table: str) -> str:
+def page(path: Path, mark: str, table: str) -> str:
     """A page with its table, between the comments that mark it, and its counts of tools as the code has them."""
     opening, closing = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     before, start, rest = path.read_text(encoding="utf-8").partition(opening)

@@ -35,7 +35,7 @@ MOST_ENTRIES = 1_000
 
 _PLAIN = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 
-_FOR_READERS = {"resolved", "left_out", "undo_note"}
+_FOR_READERS = {"resolved", "left_out", "undo_note", "expires_at"}
 """Fields of an answer that no program needs: the schema spares their words, as further fields are allowed anyway."""
 
 

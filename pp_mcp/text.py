@@ -19,6 +19,9 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 _KEPT_FORMAT = {"\u200c", "\u200d"}
 # Joiners are part of how some scripts and emoji are written; every other format character only hides.
 _HIDDEN = re.compile(r"[\u115f\u1160\u3164\uffa0\u034f\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0e\U000e0100-\U000e01ef]")
+_FAR = re.compile("[\u034f-\U0010ffff]")
+"""What `_HIDDEN` finds is among these; names in Latin letters have none of them, which is quick to see."""
+
 _KEYCAPS = frozenset("0123456789#*")
 """What an emoji selector may follow besides characters that have an emoji form."""
 
@@ -41,7 +44,7 @@ def neutralise(text: str, limit: int | None = None) -> str:
     if not is_printable or "\ufe0f" in cleaned:
         # Of what counts as printable, only this selector depends on what stands before it.
         cleaned = "".join(_visible(cleaned))
-    if not is_printable or not cleaned.isascii():
+    if not cleaned.isascii() and _FAR.search(cleaned):
         cleaned = _HIDDEN.sub("", cleaned)
     if limit is not None and len(cleaned) > limit:
         cleaned = cleaned[: max(limit - len(CUT_MARK), 0)].rstrip() + CUT_MARK

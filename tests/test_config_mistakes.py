@@ -65,6 +65,7 @@ def mistakes(environ: Mapping[str, str], overrides: Mapping[str, object] | None 
         ("OAUTH_ALGORITHMS", "none", "'none', which is no public-key signature"),
         ("CALLER_TOKENS", "true", "PP_API_TOKEN must not be set"),
         ("ALLOWED_TENANTS", "acme,acme.plusplus.app", "first part"),
+        ("ALLOWED_TENANTS", "acme,beta", "needs PP_CALLER_TOKENS"),
         (
             "ALLOWED_HOSTS",
             "mcp.example.com,https://mcp.example.com",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,7 +16,7 @@ from pp_mcp.config import Settings, SettingsError, load, variable
 from pp_mcp.logs import log_to_stderr
 
 if TYPE_CHECKING:
-    from pp_mcp.api.routes import Route
+    from pp_mcp.declare import Operation
     from pp_mcp.demo import Tenant
     from pp_mcp.server.app import PlusPlusServer
 
@@ -119,21 +119,28 @@ def of_tenant(settings: Settings, tenant: Tenant) -> Settings:
     return settings.model_copy(update={"base_url": tenant.base_url, "api_token": token, "routes": {}})
 
 
-def routes_of(settings: Settings) -> dict[str, Route]:
-    """The routes with what PP_ROUTES changes. Mistakes in it end the program."""
-    from pp_mcp.api.routes import ROUTES, override
-
-    try:
-        return override(ROUTES, settings.routes)
-    except ValueError as error:
-        stop(f"PP_ROUTES: {error}")
-
-
 def make_server(settings: Settings, tenant: Tenant | None) -> PlusPlusServer:
-    """The server over the demo tenant, or else over the tenant that the settings name."""
+    """The server over the demo tenant, or else over the one that the settings name. Mistakes end the program."""
+    from pp_mcp.api.routes import ROUTES, override
+    from pp_mcp.errors import Refused
     from pp_mcp.server.app import build_server
 
-    return build_server(settings, routes=routes_of(settings), transport=tenant.transport() if tenant else None)
+    try:
+        routes = override(ROUTES, settings.routes)
+    except ValueError as error:
+        stop(f"PP_ROUTES: {error}")
+    try:
+        return build_server(settings, routes=routes, transport=tenant.transport() if tenant else None)
+    except Refused as error:
+        stop(error.message)
+
+
+def offered(settings: Settings) -> Sequence[Operation]:
+    """The tools that these settings offer."""
+    from pp_mcp.inventory import enabled
+
+    block = settings.confirm == "block"
+    return enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=block)
 
 
 def stop(message: str) -> NoReturn:

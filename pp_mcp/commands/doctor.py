@@ -22,13 +22,12 @@ from pydantic import BaseModel
 
 from pp_mcp.api import Client
 from pp_mcp.api.routes import PLACEHOLDER, ROUTES
-from pp_mcp.commands import chosen, routes_of, server_options, stop
-from pp_mcp.commands.openapi import Comparison, compare, expected
+from pp_mcp.commands import chosen, make_server, offered, server_options, stop
+from pp_mcp.commands.openapi import BREAKING, Comparison, compare, expected
 from pp_mcp.commands.show import console, table
 from pp_mcp.config import Settings
 from pp_mcp.declare import Operation
 from pp_mcp.errors import ApiError, Forbidden, NotReached, PlusPlusError, error_from_answer
-from pp_mcp.inventory import enabled
 from pp_mcp.models import Enrollment
 from pp_mcp.server.references import SOURCES
 from pp_mcp.text import listed, plural, quoted, word
@@ -115,7 +114,9 @@ class Findings:
     @property
     def exit_code(self) -> int:
         """0: everything works, as far as this tells; 1: something is missing; 2: PlusPlus cannot be used at all."""
-        return int(any(one.state in WRONG for one in self.tools)) if self.connected else 2
+        differences = self.comparison.differences if self.comparison else []
+        wrong = any(one.state in WRONG for one in self.tools) or any(one.kind in BREAKING for one in differences)
+        return int(wrong) if self.connected else 2
 
 
 class Doctor:
@@ -184,12 +185,15 @@ class Doctor:
         return Check(name, "ready", plural(page.total_count, "row"))
 
     async def _ignores(self, name: str, parameter: str, total: int) -> bool:
-        """Whether the list has all its rows also for values that no row can have, or for both of two opposite ones."""
-        kind = expected()[name].query[parameter].get("type", "")
-        values: tuple[Any, ...] = (True, False) if kind == "boolean" else ("00000000-0000-4000-8000-000000000000",)
-        if "date" in kind:
+        """Whether the list has all its rows even for a value that none can have, or for each of two different ones."""
+        known = expected()[name].query[parameter]
+        kind = known.get("type", "")
+        values: list[Any] = known.get("values", ["00000000-0000-4000-8000-000000000000"])[:2]
+        if kind == "boolean":
+            values = [True, False]
+        elif "date" in kind:
             day = "1900-01-01" if parameter.endswith("_lte") else "2999-12-31"
-            values = (f"{day}T00:00:00Z" if kind.endswith("time") else day,)
+            values = [f"{day}T00:00:00Z" if kind.endswith("time") else day]
         try:
             for value in values:
                 page = await self._client.call().page(name, MODELS[name], page_size=1, **{parameter: value})
@@ -261,10 +265,14 @@ async def examine(client: Client, settings: Settings, *, network: bool = True) -
         found = await doctor.operations()
         refused = [one.detail for one in found.values() if one.state == "lacks permission"]
         role = next(iter(refused), "PlusPlus does not say which role it has, and refused it nothing that was tried.")
-        findings.checks.append(Check("token", "ready", f"Accepted. {role}"))
-        block = settings.confirm == "block"
-        tools = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=block)
-        findings.tools += _tools(tools, found)
+        is_known = bool(refused) or any(found[name].state == "ready" for name in MODELS)
+        token = (
+            Check("token", "ready", f"Accepted. {role}")
+            if is_known
+            else Check("token", "not checked", "Nothing can be read.")
+        )
+        findings.checks.append(token)
+        findings.tools += _tools(offered(settings), found)
     return findings
 
 
@@ -285,7 +293,10 @@ async def _document(where: str, settings: Settings) -> dict[str, Any]:
 
 
 def _read_object(text: bytes) -> dict[str, Any]:
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except ValueError:
+        raise ValueError("It is not JSON; convert a YAML document first.") from None
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
@@ -303,26 +314,25 @@ def doctor(openapi: str | None, as_json: bool, **options: Any) -> None:
     Exit code 0: ready, or only notes. 1: something is missing. 2: the settings are wrong or PlusPlus cannot be used.
     """
     with chosen(**options, quiet=True) as (settings, tenant):
+        if settings.caller_tokens and not settings.api_token.get_secret_value():
+            stop("PP_CALLER_TOKENS leaves no token to look with: unset it here, set PP_TENANT and PP_API_TOKEN.")
         anyio.run(_run, settings, tenant, openapi, as_json)
 
 
 async def _run(settings: Settings, tenant: Tenant | None, openapi: str | None, as_json: bool) -> None:
-    routes, comparison = routes_of(settings), None
-    if openapi is not None:
-        try:
-            comparison = compare(routes, await _document(openapi, settings), urlsplit(settings.base_url).path)
-        except (OSError, ValueError, RecursionError, httpx2.HTTPError, httpx2.InvalidURL) as error:
-            stop(f"--openapi: {openapi} cannot be used. {getattr(error, 'strerror', None) or error}")
-    async with Client(
-        base_url=settings.base_url,
-        token=settings.api_token,
-        timeout=settings.timeout,
-        max_concurrency=settings.max_concurrency,
-        max_pause=settings.max_pause,
-        routes=routes,
-        transport=tenant.transport() if tenant else None,
-    ) as client:
+    comparison: Comparison | None = None
+    async with make_server(settings, tenant).runtime.client as client:
+        if openapi is not None:
+            try:
+                document = await _document(openapi, settings)
+                comparison = compare(client.routes, document, urlsplit(settings.base_url).path)
+            except (OSError, ValueError, RecursionError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+                stop(f"--openapi: {openapi} cannot be used. {getattr(error, 'strerror', None) or error}")
         findings = await examine(client, settings, network=tenant is None)
+    if comparison is not None:
+        used = {name for tool in offered(settings) for name in needs(tool)}
+        unused = ROUTES.keys() - used
+        comparison.differences = [one for one in comparison.differences if one.operation not in unused]
     findings.comparison = comparison
     if as_json:
         click.echo(json.dumps({"exit_code": findings.exit_code, **asdict(findings)}, indent=1))

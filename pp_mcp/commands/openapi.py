@@ -6,10 +6,9 @@ about as alike none is taken: a wrong guess would write where nobody meant to.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
@@ -30,6 +29,11 @@ Fields = dict[str, Json]
 
 EXPECTED = "expected.json"
 """The contract that the tools are built on, trimmed to what is compared."""
+
+BREAKING = frozenset(
+    {"missing", "path moved", "parameter missing", "parameter renamed", "parameter required", "field required"}
+)
+"""Kinds of differences with which a tool does not work, or not as it says."""
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -76,13 +80,7 @@ def expected() -> dict[str, Described]:
     return {one.operation_id: one for one in TypeAdapter(list[Described]).validate_json(text)}
 
 
-def trimmed(document: Json) -> str:
-    """The text of the file EXPECTED. What the contract gives as examples of a field are the values that tools know."""
-    lines = [json.dumps(asdict(one)) for one in described(document, values=("enum", "examples"))]
-    return "[\n" + ",\n".join(lines) + "\n]\n"
-
-
-def described(document: Json, base_path: str = API_PATH, values: tuple[str, ...] = ("enum",)) -> Iterator[Described]:
+def described(document: Json, base_path: str = API_PATH) -> Iterator[Described]:
     """The operations of an OpenAPI 3 document; `base_path` is the path of the API's base URL.
 
     Raises:
@@ -107,12 +105,12 @@ def described(document: Json, base_path: str = API_PATH, values: tuple[str, ...]
                 tag=str(next(iter(_list(found, "tags")), "")),
                 summary=str(found.get("summary") or ""),
                 query={
-                    str(one.get("name")): _field(document, one.get("schema"), values, one.get("required") is True)
+                    str(one.get("name")): _field(document, one.get("schema"), one.get("required") is True)
                     for one in parameters
                     if one.get("in") == "query"
                 },
-                body=_fields(document, _schema_in(document, found.get("requestBody")), values),
-                answer=_fields(document, _row(document, _schema_in(document, success)), values),
+                body=_fields(document, _schema_in(document, found.get("requestBody"))),
+                answer=_fields(document, _row(document, _schema_in(document, success))),
             )
 
 
@@ -174,23 +172,23 @@ def _row(document: Json, schema: Json) -> Json:
     return schema
 
 
-def _fields(document: Json, schema: Json, values: tuple[str, ...]) -> Fields:
+def _fields(document: Json, schema: Json) -> Fields:
     found: Fields = {}
     for arm in _arms(document, schema):
         required = _list(arm, "required")
         for name, node in _object(document, arm.get("properties")).items():
-            found[name] = _field(document, node, values, name in required)
+            found[name] = _field(document, node, name in required)
     return found
 
 
-def _field(document: Json, node: Any, values: tuple[str, ...], required: bool) -> Json:
+def _field(document: Json, node: Any, required: bool) -> Json:
     made: Json = {"required": True} if required else {}
     for arm in _arms(document, _object(document, node)):
         kinds = [arm.get("type")] if isinstance(arm.get("type"), str) else _list(arm, "type")
         if "type" not in made and (kind := next((one for one in kinds if one != "null"), None)):
             made["type"] = " ".join(str(one) for one in (kind, arm.get("format")) if one)
         for place in (arm, _object(document, arm.get("items"))):
-            if choices := [str(one) for name in values for one in _list(place, name) if one is not None]:
+            if choices := [str(one) for one in _list(place, "enum") if one is not None]:
                 made["values"] = choices
     return made
 
@@ -334,7 +332,7 @@ def _resource(one: Described) -> set[str]:
 def _verbs(one: Described) -> list[str]:
     """What it does: the words of the operationId and of the path's last step that are no nouns."""
     said = [*_tokens(one.operation_id), *_tokens(one.path.rstrip("/").rpartition("/")[2].partition("{")[0])]
-    return [verb for verb in said if not _NOUNS.search(verb)]
+    return [{"destroy": "delete", "retrieve": "get"}.get(verb, verb) for verb in said if not _NOUNS.search(verb)]
 
 
 def _takes_back(one: Described) -> bool:

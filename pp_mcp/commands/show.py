@@ -30,7 +30,7 @@ def table(rows: Iterable[Mapping[str, Any]], styles: Mapping[str, str] | None = 
     shown = list(rows)
     columns = list(dict.fromkeys(name for row in shown for name in row))
     for name in columns:
-        are_numbers = all(isinstance(row.get(name), int | float | None) for row in shown)
+        are_numbers = {type(row.get(name)) for row in shown} <= {int, float, type(None)}
         made.add_column(Text(name), justify="right" if are_numbers else "left", overflow="fold")
     for row in shown:
         texts = [cell(row.get(name)) for name in columns]

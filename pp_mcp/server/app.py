@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import anyio
 import httpx2
 from mcp.server import CacheHint, MCPServer
-from mcp.server.context import ServerRequestContext
+from mcp.server.apps import EXTENSION_ID
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, UnexpectedResourceError
@@ -65,6 +66,7 @@ from pp_mcp.server.redact import Redactor, redact_logs
 from pp_mcp.server.render import rendered_error
 from pp_mcp.server.resources import TOOL_OF, Resources, is_person, suggest
 from pp_mcp.server.store import ProcessStore, Store
+from pp_mcp.views import apps
 
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
@@ -72,6 +74,8 @@ ICON = (
     "%3Cpath d='M11 8v12M5 14h12M22 15v10M17 20h10' stroke='%23fff' stroke-width='3'/%3E%3C/svg%3E"
 ).replace(" ", "%20")
 """Two plus signs on blue."""
+
+_VIEWS = "ui://"
 
 _HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
@@ -107,8 +111,8 @@ class PlusPlusServer(MCPServer[Any]):
         return callers.why_not()
 
     async def list_resources(self) -> list[Resource]:
-        """Lists the resources of the tools that are served."""
-        return self.resources.listed()
+        """Lists the resources of the tools that are served, and the views."""
+        return [*self.resources.listed(), *await super().list_resources()]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         """Lists the templates of the tools that are served."""
@@ -118,6 +122,8 @@ class PlusPlusServer(MCPServer[Any]):
         self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
         """Reads a resource. The SDK's templates would pass over arguments that they do not know."""
+        if str(uri).startswith(_VIEWS):
+            return cast("Iterable[ReadResourceContents]", await super().read_resource(uri, context))
         if why_not := await self._why_not():
             raise ResourceError(why_not)
         try:
@@ -148,7 +154,10 @@ class PlusPlusServer(MCPServer[Any]):
         narrowing = _asked(ctx)
         if narrowing.is_none:
             return listed
-        left = [one for one in listed.resources if narrowing.why_not(TOOL_OF[one.uri]) is None]
+        # A view holds nothing of the tenant.
+        left = [
+            one for one in listed.resources if one.uri.startswith(_VIEWS) or narrowing.why_not(TOOL_OF[one.uri]) is None
+        ]
         return ListResourcesResult(resources=left, ttl_ms=0, cache_scope="private")
 
     async def _handle_list_resource_templates(
@@ -215,6 +224,14 @@ def _asked(ctx: ServerRequestContext[Any]) -> Narrowing:
         return narrowing_of(getattr(ctx.request, "headers", None))
     except Refused as error:
         raise MCPError(code=INVALID_PARAMS, message=error.message) from error
+
+
+async def _declare_extensions(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
+    """Tells clients of 2025 of the extensions too, which the SDK leaves out of `initialize`."""
+    result = await call_next(ctx)
+    if ctx.method == "initialize" and isinstance(result, dict):
+        result["capabilities"].setdefault("extensions", {})[EXTENSION_ID] = {}
+    return result
 
 
 def audit_log(settings: Settings) -> AuditLog | None:
@@ -348,6 +365,8 @@ def build_server(
         icons=[Icon(src=ICON, mime_type="image/svg+xml", sizes=["any"])],
         instructions=INSTRUCTIONS,
         tools=[ServedTool.of(tool, runtime) for tool in tools],
+        extensions=[apps(tools)],
+        middleware=[_declare_extensions],
         lifespan=lifespan,
         log_level="WARNING",
         # Lists never change while the server runs, so there is nothing to subscribe to, in either era.

@@ -25,6 +25,7 @@ from pp_mcp.server.reads import Reader, counts_of
 from pp_mcp.server.render import rendered, rendered_error
 from pp_mcp.server.writes import Result, Write
 from pp_mcp.telemetry import Ending, tool_call
+from pp_mcp.views import uri_of, view_of
 
 
 class ServedTool(Tool):
@@ -36,6 +37,7 @@ class ServedTool(Tool):
     @classmethod
     def of(cls, operation: Operation, runtime: Runtime) -> ServedTool:
         """The tool that serves `operation`."""
+        view = view_of(operation)
         tool = cls(
             fn=operation.function,
             name=operation.name,
@@ -46,6 +48,7 @@ class ServedTool(Tool):
             is_async=True,
             context_kwarg=None,
             annotations=operation.annotations,
+            meta={"ui": {"resourceUri": uri_of(view)}} if view else None,
         )
         tool._operation, tool._runtime = operation, runtime
         return tool

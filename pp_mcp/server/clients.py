@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from weakref import WeakSet
 
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pp_mcp.api import Api, Client
+from pp_mcp.api import Client
 from pp_mcp.config import Settings
 from pp_mcp.errors import Refused
 from pp_mcp.server.principal import Brought, brought
@@ -19,7 +18,7 @@ from pp_mcp.values import tenant_url
 
 MOST_CLIENTS = 1_000
 
-_SENDABLE = re.compile(r"[A-Za-z0-9._~+/=-]+")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{8,1000}")
 
 TOKEN, TENANT = "x-pp-token", "x-pp-tenant"
 
@@ -36,8 +35,9 @@ class CallerTokens:
         # A header given twice makes no token: it holds a comma and a space then.
         headers = Headers(scope=scope)
         token, tenant = (", ".join(headers.getlist(name)).strip() for name in (TOKEN, TENANT))
-        rest = [(name, value) for name, value in scope["headers"] if name.decode().lower() not in (TOKEN, TENANT)]
-        mark = brought.set(Brought(SecretStr(token), self._address_of(tenant.lower())) if token else None)
+        usable = SecretStr(token if _TOKEN.fullmatch(token) else "")
+        rest = [(name, value) for name, value in scope["headers"] if name.lower().decode() not in (TOKEN, TENANT)]
+        mark = brought.set(Brought(usable, self._address_of(tenant.lower())) if token else None)
         try:
             await self._app({**scope, "headers": rest}, receive, send)
         finally:
@@ -56,7 +56,6 @@ class CallerClients:
         """`make` makes a client, given base URL and token."""
         self._make = make
         self._clients: OrderedDict[str, Client] = OrderedDict()
-        self._used: WeakSet[Api] = WeakSet()
 
     def why_not(self) -> str | None:
         """Why the request that is being answered cannot reach PlusPlus; None where it can."""
@@ -72,7 +71,7 @@ class CallerClients:
                 "This server does not serve that tenant. Ask the user to set the header X-PP-Tenant in the client's "
                 "entry for this server to the subdomain of their PlusPlus address, as whoever runs the server names it."
             )
-        if not _SENDABLE.fullmatch(own.token.get_secret_value()):
+        if not own.token.get_secret_value():
             return "What the header X-PP-Token holds is no API token. Ask the user to copy it again, without Bearer."
         return None
 

@@ -123,7 +123,9 @@ def serve_stdio(server: PlusPlusServer) -> None:
         Refused: the settings want each caller's own token, and nothing carries one here.
     """
     if server.settings_used.caller_tokens:
-        raise Refused("PP_CALLER_TOKENS needs --transport http: on stdio no request has headers. Set PP_API_TOKEN.")
+        raise Refused(
+            "PP_CALLER_TOKENS needs --transport http: on stdio no request has headers. Set PP_API_TOKEN instead."
+        )
     with quiet_when_stdout_breaks():
         anyio.run(_stdio, server)
 

@@ -23,8 +23,8 @@ def included(scopes: Iterable[object]) -> list[str]:
 
 @dataclass(frozen=True)
 class Brought:
-    """What a caller brings to act with their own rights (PP_CALLER_TOKENS), by the headers X-PP-Token and X-PP-Tenant.
-    The address is empty where they name no tenant that is served."""
+    """What a caller brings to act with their own rights (PP_CALLER_TOKENS), by the headers X-PP-Token and X-PP-Tenant:
+    each empty where the header cannot be used."""
 
     token: SecretStr
     base_url: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-from functools import lru_cache
+from itertools import takewhile
 from typing import TypeVar
 
 from pydantic import BaseModel, SecretStr
@@ -19,12 +18,13 @@ SHORTEST = 12
 """Characters of the token's beginning that are taken for it: a text may have been cut in the middle of the token."""
 
 
-@lru_cache
-def _pattern(secret: str) -> re.Pattern[str]:
-    rest = ""
-    for character in reversed(secret[SHORTEST:]):
-        rest = f"(?:{re.escape(character)}{rest})?"
-    return re.compile(re.escape(secret[:SHORTEST]) + rest if secret else r"(?!)")
+def _without(secret: str, text: str) -> str:
+    head, left = secret[:SHORTEST], ""
+    while head and (at := text.find(head)) >= 0:
+        left += text[:at] + MARK
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(secret, text[at : at + len(secret)], strict=False))
+        text = text[at + len(list(same)) :]
+    return left + text
 
 
 class Redactor:
@@ -37,7 +37,7 @@ class Redactor:
         """The text without the tokens."""
         own = brought.get()
         for token in (self._token, *((own.token,) if own else ())):
-            text = _pattern(token.get_secret_value()).sub(MARK, text)
+            text = _without(token.get_secret_value(), text)
         return text
 
     def result(self, result: ResultT) -> ResultT:

@@ -43,11 +43,6 @@ class StaticToken:
     scopes: tuple[str, ...]
     expires: date | None = None
 
-    def line(self) -> str:
-        """The line as it stands in the file."""
-        expires = f" expires {self.expires.isoformat()}" if self.expires else ""
-        return f"{self.name} sha256:{self.digest} {','.join(self.scopes)}{expires}"
-
 
 def parse_line(line: str) -> StaticToken:
     """Raises ValueError, which says what is wrong."""
@@ -112,11 +107,11 @@ def new_token(file: Path, name: str, scopes: Sequence[str], expires: date | None
         text = file.read_bytes()
         is_cut = bool(text) and not text.endswith(b"\n")
     token = f"ppm_{secrets.token_urlsafe(32)}"
-    line = StaticToken(name, _digest(token), tuple(scopes), expires).line()
+    line = f"{name} sha256:{_digest(token)} {','.join(scopes)}{f' expires {expires.isoformat()}' if expires else ''}\n"
     try:
         # Made for its owner only; an existing file is known to be private.
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8") as opened:
-            opened.write(("\n" if is_cut else "") + line + "\n")
+            opened.write("\n" * is_cut + line)
     except OSError as error:
         raise Refused(f"{file} cannot be written ({error.strerror}).") from error
     return token
@@ -216,10 +211,10 @@ class JwtVerifier:
             return None
         if not isinstance(key_id, str):
             return None
-        seen, is_known = self._fetched, key_id in self._keys
         # Nobody waits for another's look at keys that may be old: they are still good.
-        if not is_known or (self._now() - seen > self._max_age and not self._lock.locked()):
-            await self._refresh(seen)
+        is_old = self._now() - self._fetched > self._max_age and not self._lock.locked()
+        if is_old or key_id not in self._keys:
+            await self._refresh()
         key = self._keys.get(key_id)
         if key is None or self._now() - self._fetched > self._max_age + self._grace:
             log.debug("An access token was refused: the issuer has no such key, or cannot be reached.")
@@ -249,11 +244,10 @@ class JwtVerifier:
             claims={"iss": self._issuer},
         )
 
-    async def _refresh(self, seen: float) -> None:
+    async def _refresh(self) -> None:
         async with self._lock:
-            if self._fetched > seen or self._now() - self._tried < self._min_interval:
+            if self._now() - self._tried < self._min_interval:
                 return
-            self._tried = self._now()
             try:
                 async with httpx2.AsyncClient(transport=self._transport, timeout=5) as http:
                     self._jwks_uri = self._jwks_uri or await self._discovered(http)
@@ -268,8 +262,10 @@ class JwtVerifier:
                         keys[key.key_id] = key
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError, AttributeError) as error:
                 log.warning("The keys of PP_OAUTH_ISSUER could not be fetched: %s", type(error).__name__)
-                return
-            self._keys, self._fetched = keys, self._now()
+            else:
+                self._keys, self._fetched = keys, self._now()
+            finally:
+                self._tried = self._now()
 
     async def _discovered(self, http: httpx2.AsyncClient) -> str:
         """The address of the keys, by the issuer's metadata (RFC 8414, or else OpenID Connect)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import anyio
 import pytest
@@ -38,6 +40,19 @@ def test_ours_takes_a_tenth_of_the_tokens_and_a_third_of_the_calls(compared: lis
     both = total(compared)
     assert both.ours.tokens * 10 <= both.mirror.tokens
     assert both.ours.calls * 3 <= both.mirror.calls
+
+
+def test_the_readme_has_these_figures(compared: list[Comparison]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    both = total(compared)
+    for words, ours, mirror in (
+        ("calls that the model makes", both.ours.calls, both.mirror.calls),
+        ("tokens of calls and answers", both.ours.tokens, both.mirror.tokens),
+        ("tokens of the menu, read once beside", *anyio.run(menus)),
+    ):
+        (row,) = re.findall(rf"^\| {words} \| ([\d,]+) \| ([\d,]+) \| 1 : ([\d.]+) \|$", readme, re.MULTILINE)
+        said = [float(cell.replace(",", "")) for cell in row]
+        assert said == pytest.approx([ours, mirror, mirror / ours], rel=0.1)
 
 
 def test_the_table_has_a_row_for_each(compared: list[Comparison]) -> None:

@@ -7,10 +7,12 @@ import re
 import shlex
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import anyio.to_thread
@@ -219,6 +221,28 @@ async def test_what_stands_in_the_way_of_connecting(
     assert len(tenant.requests) == 0
 
 
+async def test_a_base_url_below_which_there_is_nothing(tenant: Tenant) -> None:
+    findings = await examined(tenant, lambda *_: httpx2.Response(404))
+    assert states(findings.checks)["token"] == "not checked"
+    assert findings.exit_code == 1
+
+
+async def test_values_that_the_api_passes_over_do_not_count(tenant: Tenant) -> None:
+    """Some APIs take no notice of a value that an enum does not have."""
+    network = Network(tenant)
+
+    async def lenient(request: httpx2.Request, carry: Any) -> httpx2.Response:
+        state = request.url.params.get("state", "completed")
+        known = ("not_started", "in_progress", "completed", "dropped", "exempted")
+        url = request.url if state in known else request.url.copy_remove_param("state")
+        return await carry(httpx2.Request(request.method, url, headers=request.headers))
+
+    network.between = lenient
+    routes = {"list_assignments": ROUTES["list_assignments"]}
+    async with client_of(settings_of(tenant), routes, network) as client:
+        assert (await Doctor(client).operations())["list_assignments"].state == "ready"
+
+
 async def test_the_clock_and_the_rate_limit(tenant: Tenant) -> None:
     headers = {"Date": "Mon, 02 Mar 2015 10:00:00 GMT"}
     findings = await examined(tenant, lambda _, number: httpx2.Response(200, headers=headers) if number == 1 else None)
@@ -306,13 +330,15 @@ def test_what_differs_is_shown(tmp_path: Path) -> None:
     file = tmp_path / "openapi.json"
     file.write_text(json.dumps(moved(contract(), lambda path: path.replace("/revert-", "/undo-"))))
     shown = run("--demo", *FEW, "--openapi", str(file))
-    assert shown.exit_code == 0, shown.output
+    assert shown.exit_code == 1, shown.output
     assert re.search(
         r"^revert_completion +path moved +POST /assignments/\{public_id\}/revert-completion is POST ",
         shown.output,
         re.M,
     )
     assert '"revert_exemption": {"path": "/assignments/{public_id}/undo-exemption"}' in shown.output.splitlines()[-1]
+    # What no tool needs that is on breaks nothing.
+    assert run("--demo", *FEW, "--openapi", str(file), "--toolsets", "users").exit_code == 0
     assert "agree" in run("--demo", *FEW, "--openapi", str(Path(__file__).parents[1] / "demo" / "openapi.json")).output
 
 
@@ -377,3 +403,34 @@ async def test_over_a_real_socket(tenant: Tenant) -> None:
     closed = await over_network(url, tenant.token)
     assert states(closed.checks)["connection"] == "failed"
     assert closed.exit_code == 2
+
+
+class Documents(BaseHTTPRequestHandler):
+    """Answers with an OpenAPI document, and notes the tokens that come."""
+
+    tokens: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        self.tokens.append(self.headers.get("Authorization"))
+        self.send_response(404 if "nothing" in self.path else 200)
+        self.end_headers()
+        self.wfile.write(json.dumps(contract()).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_document_at_an_address() -> None:
+    with HTTPServer(("127.0.0.1", 0), Documents) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        shown = run("--demo", *FEW, "--openapi", f"{address}/openapi.json")
+        assert shown.exit_code == 0, shown.output
+        assert "agree" in shown.output
+        assert "HTTP 404" in run("--demo", *FEW, "--openapi", f"{address}/nothing").stderr
+        assert Documents.tokens == [None, None]
+        # The API itself gets the token that it would get anyway; it has nothing else here.
+        own = ("--base-url", f"{address}/public_api/v2", "--openapi", f"{address}/openapi.json")
+        assert CliRunner().invoke(main, ["doctor", *own], env={"PP_API_TOKEN": "pp_of_the_tenant"}).exit_code == 1
+        assert Documents.tokens[2] == "Bearer pp_of_the_tenant"
+        server.shutdown()

@@ -200,6 +200,32 @@ def test_names_without_any_meaning_are_never_guessed_wrongly(ids: bool, summarie
         assert {"complete_assignment", "exempt_assignment", "revert_completion", "revert_exemption"} <= missing
 
 
+def in_the_style_of(framework: str) -> Json:
+    """The contract as a framework would write it: paths with a prefix and a slash at the end, no tags or summaries."""
+    document = contract(summaries=False)
+    verbs = {"list": "list", "get": "retrieve", "create": "create", "update": "partial_update", "delete": "destroy"}
+    for path, item in document["paths"].items():
+        things, tail = (re.sub("[-/]", "_", part.strip("/")) for part in (path.split("/")[1], path.rpartition("}")[2]))
+        for method, operation in item.items():
+            name = operation["operationId"]
+            verb = verbs.get(name.partition("_")[0])
+            operation["operationId"] = {
+                "Django REST framework": f"{things}_{verb}"
+                if verb and (not tail or path == f"/{things}")
+                else f"{things}_{tail}_{method}",
+                "Django Ninja": f"plusplus_api_v2_{things}_views_{name}",
+                "FastAPI": f"{name}_{things}_{tail}_{method}",
+            }[framework]
+            del operation["tags"]
+    return moved(document, lambda path: f"/api{path}/")
+
+
+@pytest.mark.parametrize("framework", ["Django REST framework", "Django Ninja", "FastAPI"])
+def test_documents_of_common_frameworks(framework: str) -> None:
+    document = in_the_style_of(framework)
+    leads(document, compare(ROUTES, document))
+
+
 OTHERS = {
     "/users/{id}": {"delete": "delete_user Delete a user for good."},
     "/users/{id}/deactivate": {"post": "deactivate_user Deactivate a user."},

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
-from pp_mcp.commands.openapi import EXPECTED, trimmed
+from pp_mcp.commands.openapi import EXPECTED, described
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "tests" / "demo" / "openapi.json"
@@ -13,8 +14,11 @@ TARGET = ROOT / "pp_mcp" / "commands" / EXPECTED
 
 
 def text() -> str:
-    """What the file must hold."""
-    return trimmed(json.loads(DOCUMENT.read_text(encoding="utf-8")))
+    """What the file must hold: a line for each operation. Of an open set, the values that the contract gives as examples
+    are those that the tools know."""
+    document = json.loads(DOCUMENT.read_text(encoding="utf-8").replace('"examples"', '"enum"'))
+    lines = [json.dumps(asdict(one)) for one in described(document)]
+    return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
 if __name__ == "__main__":

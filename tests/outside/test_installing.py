@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -72,9 +73,15 @@ def test_the_bundle_with_the_source_serves(uv: Path, tmp_path: Path) -> None:
 
 def test_uvx_runs_the_checkout(uv: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "HOME": str(tmp_path), "UV_PYTHON": sys.executable}
-    command = [uv / "uvx", "--from", ROOT, "pp-mcp", "--version"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert "pp-mcp, version" in ended.stdout, ended.stderr
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [uv / "uvx", "--from", ROOT, "pp-mcp", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+    assert "pp-mcp serves" in run("demo").stdout
+    ended = run("init", "--demo", "--yes", "cursor")
+    assert (ended.returncode, "uv tool install" in ended.stderr) == (2, True), ended.stderr
+    assert not (tmp_path / ".cursor").exists()
 
 
 def claude(modules: Path, *arguments: str | Path, cwd: Path, **environment: str) -> str:
@@ -105,6 +112,14 @@ def test_claude_code_installs_the_plugin_from_the_checkout(modules: Path, tmp_pa
     installed = claude(modules, "plugin", "details", "plusplus", cwd=tmp_path)
     for skill in (BUNDLES / "claude-code" / "skills").iterdir():
         assert skill.name in installed
+
+
+def test_claude_code_takes_the_readmes_line_for_http(modules: Path, tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (line,) = [shlex.split(one) for one in readme.splitlines() if one.startswith("claude mcp add")]
+    claude(modules, *line[1:], cwd=tmp_path)
+    kept = json.loads((tmp_path / ".claude.json").read_text(encoding="utf-8"))["mcpServers"]["plusplus"]
+    assert kept == {"type": "http", "url": "http://127.0.0.1:8000/mcp"}
 
 
 def test_gemini_takes_the_extension(node: Run) -> None:

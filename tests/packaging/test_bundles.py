@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import runpy
+import shlex
 import struct
 import tomllib
 from pathlib import Path
@@ -14,16 +16,20 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import anyio
 import jsonschema
 import pytest
+from click.testing import CliRunner
 from stage import connected
 
-from pp_mcp import __version__, bundles
+from pp_mcp import __version__
+from pp_mcp.cli import main
 from pp_mcp.commands.clients import BY_NAME
 from pp_mcp.config import Settings, load
 from pp_mcp.demo import Tenant
 from pp_mcp.inventory import BY_NAME as TOOLS
+from pp_mcp.server.clients import TENANT, TOKEN
 from pp_mcp.server.narrowing import ONLY_TOOLSETS, READ_ONLY
 
 ROOT = Path(__file__).parents[2]
+bundles = runpy.run_path(str(ROOT / "bundles" / "make.py"))
 SKILLS = sorted((ROOT / "bundles" / "claude-code" / "skills").glob("*/SKILL.md"))
 
 
@@ -32,7 +38,8 @@ def read(path: str) -> dict[str, Any]:
 
 
 def test_the_committed_files_are_what_the_code_makes() -> None:
-    assert {path: (ROOT / path).read_text(encoding="utf-8") for path in bundles.files()} == bundles.files()
+    made: dict[str, str] = bundles["files"]()
+    assert {path: (ROOT / path).read_text("utf-8") for path in made} == made, "run: python bundles/make.py"
 
 
 def test_all_say_this_version() -> None:
@@ -45,7 +52,7 @@ def test_all_say_this_version() -> None:
     }
     assert found == dict.fromkeys(found, __version__)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert (project["license"], project["license-files"]) == (bundles.LICENSE, ["LICENSE"])
+    assert (project["license"], project["license-files"]) == (bundles["LICENSE"], ["LICENSE"])
     licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "Apache License" in licence
     assert "Copyright 2026 the pp-mcp authors" in licence
@@ -130,10 +137,22 @@ def test_the_link_for_cursor_says_what_to_start_and_holds_no_token() -> None:
     assert made["env"] == {"PP_TENANT": "acme", "PP_API_TOKEN": BY_NAME["cursor"].token}
 
 
+def test_the_lines_for_a_shell_start_this_server() -> None:
+    page = (ROOT / "docs/publishing.md").read_text(encoding="utf-8")
+    block = page.partition("<!-- install -->")[2].partition("<!-- /install -->")[0]
+    uvx, docker = (shlex.split(line) for line in block.partition("```sh\n")[2].partition("```")[0].splitlines())
+    assert uvx[:2] == ["uvx", f"pp-mcp@{__version__}"]
+    image = docker.index(f"pp-mcp/pp-mcp:{__version__}")
+    assert docker[:image] == ["docker", "run", "--rm", "-i", "-e", "PP_TENANT", "-e", "PP_API_TOKEN"]
+    assert load(environ={name: "pp-x" for name in docker if name.startswith("PP_")}).missing == []
+    for words in (uvx[2:], docker[image + 1 :]):
+        assert CliRunner().invoke(main, [*words, "--help"]).exit_code == 0
+
+
 def test_the_registry_knows_the_headers_that_the_server_reads() -> None:
     (remote,) = read("server.json")["remotes"]
     headers = {one["name"].lower(): one for one in remote["headers"]}
-    assert {READ_ONLY, ONLY_TOOLSETS} <= set(headers)
+    assert set(headers) == {"authorization", TOKEN, TENANT, READ_ONLY, ONLY_TOOLSETS}
     assert {name for name, one in headers.items() if one.get("isSecret")} == {"authorization", "x-pp-token"}
     assert re.findall(r"\{(\w+)\}", remote["url"]) == list(remote["variables"])
 

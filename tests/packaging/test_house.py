@@ -29,9 +29,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "operations": OPERATION,
     "reports": OPERATION | {"operations"},
     "bulk": OPERATION | {"operations", "reports"},
+    "views": frozenset({"declare"}),
     "inventory": frozenset({"bulk", "declare", "operations", "reports", "text"}),
     "server": OPERATION
-    | {"audit", "bulk", "config", "inventory", "logs", "operations", "reports", "telemetry", "values"},
+    | {"audit", "bulk", "config", "inventory", "logs", "operations", "reports", "telemetry", "values", "views"},
 }
 """The parts, and what of ours each may import. Parts that are not named here (the command line, the tour) stand on top:
 they may import everything, and none of these may import them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from importlib.util import module_from_spec, spec_from_file_location
+import runpy
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -87,15 +87,10 @@ def test_the_readme_leads_to_the_pages_and_is_short() -> None:
 
 
 def test_the_site_has_every_page_and_its_links_lead_to_pages(tmp_path: Path) -> None:
-    spec = spec_from_file_location("site_of_the_pages", ROOT / "docs" / "site.py")
-    assert spec is not None
-    assert spec.loader is not None
-    site = module_from_spec(spec)
-    spec.loader.exec_module(site)
-    site.lay_out(tmp_path / "pages")
+    runpy.run_path(str(ROOT / "docs" / "site.py"))["lay_out"](tmp_path / "pages")
     pages = {path.relative_to(tmp_path / "pages").as_posix() for path in tmp_path.rglob("*.md")}
     assert len(pages) == len(PAGES) - 1, "all but tools/README.md, which stays in the repository"
     for name in pages:
         for link in links((tmp_path / "pages" / name).read_text(encoding="utf-8")):
-            path = urlsplit(link).path
-            assert link.startswith(("https://", "#")) or path in pages, f"{name}: {link}"
+            there = (tmp_path / "pages" / urlsplit(link).path).is_file()
+            assert there or link.startswith(("https://", "#")), f"{name}: {link}"

@@ -54,7 +54,7 @@ class Issuer:
             return JSONResponse({"issuer": ISSUER, "jwks_uri": "https://login.example.com/keys"})
         if path != "/keys":
             return Response(status_code=404)
-        odd = [{"kty": "what"}, {"kty": "oct", "k": "AAAA", "kid": "enc", "use": "enc"}]
+        odd = [{"kty": "what"}, {**public("enc", RSA), "use": "enc"}]
         return JSONResponse({"keys": [*odd, *(public(kid, key) for kid, key in self.keys.items())]})
 
     def verifier(self, **options: Any) -> JwtVerifier:

@@ -20,7 +20,7 @@ from stage import Network, Stage, ask, make_server, refused
 from pp_mcp.api import Client as ApiClient
 from pp_mcp.config import SettingsError, load
 from pp_mcp.errors import Refused
-from pp_mcp.server.clients import CallerClients
+from pp_mcp.server.clients import CallerClients, CallerTokens
 from pp_mcp.server.http import http_app, serve_stdio
 from pp_mcp.server.principal import SCOPES, Brought, brought
 from pp_mcp.server.signin import new_token
@@ -256,6 +256,21 @@ async def test_the_token_shows_nowhere(
         assert JANE not in text
 
 
+async def test_what_stands_behind_never_sees_the_header(stage: Stage) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.extend([scope["headers"], brought.get()])
+
+    headers = [(b"x-pp-token", JANE.encode()), (b"accept", b"*/*"), (b"X-PP-Tenant", b"acme")]
+    scope = {"type": "http", "headers": headers}
+    await CallerTokens(app, make_server(stage.tenant, **OWN).settings_used)(scope, None, None)  # type: ignore[arg-type]
+    assert seen[0] == [(b"accept", b"*/*")]
+    assert seen[1].token.get_secret_value() == JANE
+    assert JANE not in repr(seen[1])
+    assert brought.get() is None
+
+
 async def test_an_api_token_that_is_not_accepted(stage: Stage) -> None:
     async with as_callers(stage, "2026-07-28", "pp_revoked_0123456789") as (client,):
         error = await refused(client, "list_users")
@@ -263,7 +278,9 @@ async def test_an_api_token_that_is_not_accepted(stage: Stage) -> None:
     assert "pp_revoked" not in str(error)
 
 
-@pytest.mark.parametrize("token", ["Bearer " + JANE, JANE + '"', "pp_a!", f"{JANE}, {SAM}", f"{JANE}\\"])
+@pytest.mark.parametrize(
+    "token", ["Bearer " + JANE, JANE + '"', "pp_a!", f"{JANE}, {SAM}", f"{JANE}\\", "pp_" + "x" * 20_000]
+)
 async def test_a_header_that_holds_no_token(token: str, stage: Stage) -> None:
     async with entry(stage, **OWN) as http:
         answer = await post(http, "tools/call", with_token(token), name="list_users", arguments={})

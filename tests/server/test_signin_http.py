@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from asgi_bridge import Bridge
 from mcp import Client, MCPError
+from mcp.client.auth.utils import extract_resource_metadata_from_www_auth, extract_scope_from_www_auth
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -111,6 +112,9 @@ async def test_nobody_without_a_good_token(send: Any, headers: dict[str, str], s
             assert challenge.startswith('Bearer error="invalid_token"')
             assert f'resource_metadata="{METADATA}"' in challenge
             assert challenge.endswith(', scope="pp:read pp:write pp:destroy"')
+            # As a client reads it.
+            assert extract_scope_from_www_auth(answer) == "pp:read pp:write pp:destroy"
+            assert extract_resource_metadata_from_www_auth(answer) == METADATA
         assert (await http.get("/health")).status_code == 200
     assert not stage.tenant.requests
 
@@ -236,7 +240,10 @@ async def test_completion_and_resources_take_a_scope_too(scopes: list[str], stag
         with acting(scopes=scopes):
             found = await client.complete(ref=ref, argument={"name": "user", "value": ""})
             assert bool(found.completion.values) is bool(scopes)
-            assert bool((await client.list_resources()).resources) is bool(scopes)
+            listed = [str(one.uri) for one in (await client.list_resources()).resources]
+            assert any(uri.startswith("plusplus:") for uri in listed) is bool(scopes), (
+                "views hold nothing of the tenant"
+            )
             if not scopes:
                 with pytest.raises(MCPError, match="takes the scope pp:read"):
                     await client.read_resource(f"plusplus://users/{stage.person()}")
@@ -288,6 +295,32 @@ async def test_a_question_is_answered_by_whoever_was_asked(file: Path, stage: St
         async with signed_in(http, bearer(jane), "2026-07-28", **options) as client:
             await client.session.call_tool(**call)
     assert stage.state(target) == "dropped"
+
+
+OLD, NEW = "o" * 40, "n" * 40
+
+
+@pytest.mark.parametrize(("keys", "good"), [(f"{NEW},{OLD}", True), (f"{OLD},{NEW}", True), (NEW, False)])
+async def test_a_question_outlives_a_change_of_the_key(keys: str, good: bool, stage: Stage) -> None:
+    target = stage.assignment("not_started")
+    call: dict[str, Any] = {
+        "name": "drop_assignment",
+        "arguments": {"assignment": target},
+        "allow_input_required": True,
+    }
+
+    async def person(*_: Any) -> ElicitResult:
+        return YES
+
+    options = {"confirm": "elicit", "client": {"elicitation_callback": person}}
+    async with connected(stage.tenant, key=OLD, **options) as client:
+        asked = await client.session.call_tool(**call)
+        assert isinstance(asked, InputRequiredResult)
+    call |= {"request_state": asked.request_state, "input_responses": {"confirm": YES}}
+    async with connected(stage.tenant, key=keys, **options) as client:
+        with nullcontext() if good else pytest.raises(MCPError, match="requestState"):
+            await client.session.call_tool(**call)
+    assert stage.state(target) == ("dropped" if good else "not_started")
 
 
 async def test_a_session_is_its_openers(file: Path, stage: Stage) -> None:

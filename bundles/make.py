@@ -1,9 +1,13 @@
-"""What clients install the server from: bundles, extensions and links, made from the tables of settings and tools."""
+"""`python bundles/make.py`: what clients install the server from, made from the tables of settings and tools.
+
+These are bundles, extensions, and the links of docs/publishing.md. A test fails when a file differs.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -11,7 +15,10 @@ from pp_mcp import __version__
 from pp_mcp.answers import Json
 from pp_mcp.commands.clients import BY_NAME, VSCODE_INPUT, Launch
 from pp_mcp.config import Settings, load, variable
+from pp_mcp.contract import page
 from pp_mcp.inventory import enabled
+
+ROOT = Path(__file__).parents[1]
 
 ABOUT = (
     "Administer a PlusPlus learning platform: people, groups, content, assignments and reports, with guarded writes."
@@ -102,7 +109,7 @@ def _gemini() -> Json:
 
 
 def files() -> dict[str, str]:
-    """The files of all bundles that are made, by their paths in the checkout."""
+    """All files that are made, by their paths in the checkout."""
     made: dict[str, Any] = {
         "bundles/mcpb/manifest.json": _mcpb(),
         "bundles/claude-code/.claude-plugin/plugin.json": _plugin(),
@@ -111,6 +118,8 @@ def files() -> dict[str, str]:
         "bundles/gemini-cli/gemini-extension.json": _gemini(),
     }
     texts = {path: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for path, value in made.items()}
+    publishing = "docs/publishing.md"
+    texts[publishing] = page(ROOT / publishing, "install", install_links())
     return {**texts, "bundles/mcpb/pyproject.toml": _MCPB_PROJECT}
 
 
@@ -134,3 +143,9 @@ def install_links() -> str:
             "```",
         ]
     )
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_text(text, encoding="utf-8")
