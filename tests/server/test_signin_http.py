@@ -241,7 +241,9 @@ async def test_completion_and_resources_take_a_scope_too(scopes: list[str], stag
             found = await client.complete(ref=ref, argument={"name": "user", "value": ""})
             assert bool(found.completion.values) is bool(scopes)
             listed = [str(one.uri) for one in (await client.list_resources()).resources]
-            assert any(uri.startswith("plusplus:") for uri in listed) is bool(scopes), "views hold nothing of the tenant"
+            assert any(uri.startswith("plusplus:") for uri in listed) is bool(scopes), (
+                "views hold nothing of the tenant"
+            )
             if not scopes:
                 with pytest.raises(MCPError, match="takes the scope pp:read"):
                     await client.read_resource(f"plusplus://users/{stage.person()}")
