@@ -288,7 +288,7 @@ def _declared(row: type[BaseModel], thing: BaseModel) -> Json:
     fields: Json = {}
     for name, kind in _kinds(row).items():
         value = getattr(thing, name, None)
-        if isinstance(value, BaseModel):
+        if kind is not None and value is not None:
             value = _declared(kind, value)
         elif name == "modified":
             value = (value or "")[:10] or None
@@ -301,8 +301,9 @@ def _declared(row: type[BaseModel], thing: BaseModel) -> Json:
 
 @cache
 def _kinds(row: type[BaseModel]) -> dict[str, Any]:
-    """What each field of a row is, None aside."""
-    return {name: next(iter(get_args(field.annotation)), None) for name, field in row.model_fields.items()}
+    """For each field of a row: the class of the part that it holds, or None for a plain value."""
+    kinds = {name: next(iter(get_args(field.annotation)), None) for name, field in row.model_fields.items()}
+    return {name: kind if kind and issubclass(kind, BaseModel) else None for name, kind in kinds.items()}
 
 
 def scope_of(**parts: str | None) -> str:

@@ -138,7 +138,7 @@ _NEEDED = (
     *("confirm_", *(f"_{noun}" for noun in _NOUNS.split("|"))),
 )
 """One of these stands in every text that `_ORDERS` finds; looking for them takes a tenth of the time."""
-_ALIKE = re.compile("[\u0130\u0131\u017f\u212a]")
+_ALIKE = "\u0130\u0131\u017f\u212a"
 """The letters beyond ASCII that a pattern without case takes for one of its letters."""
 
 
@@ -146,10 +146,8 @@ def looks_like_instructions(text: str) -> bool:
     """Whether a tenant's text reads like orders to an assistant: a hint for the reader, not a filter."""
     plain = " ".join(neutralise(text).split())
     lower = plain.lower()
-    for part in _NEEDED:
-        if part in lower:
-            return _ORDERS.search(plain) is not None
-    return _ALIKE.search(plain) is not None and _ORDERS.search(plain) is not None
+    may_be = any(part in lower for part in _NEEDED) or any(letter in plain for letter in _ALIKE)
+    return may_be and _ORDERS.search(plain) is not None
 
 
 def quoted(text: str, limit: int = 80) -> str:

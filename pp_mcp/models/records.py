@@ -50,9 +50,11 @@ class PersonRef(NamedRecord):
     @classmethod
     def _full_name(cls, value: object) -> object:
         """Fills `name` from `first_name` and `last_name`, which the guides show instead (both documented)."""
-        record = cast(dict[str, Any], value) if isinstance(value, dict) else {}
-        if record.get("name") or not record:
-            return cast(object, value)
+        if not isinstance(value, dict):
+            return value
+        record = cast(dict[str, Any], value)
+        if record.get("name"):
+            return record
         parts = [record.get("first_name"), record.get("last_name")]
         full = " ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())
         return {**record, "name": full} if full else record

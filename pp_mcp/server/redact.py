@@ -6,6 +6,7 @@ import logging
 from itertools import takewhile
 from typing import TypeVar
 
+from mcp.types import CallToolResult
 from pydantic import BaseModel, SecretStr
 
 from pp_mcp.server.principal import brought
@@ -42,6 +43,11 @@ class Redactor:
 
     def result(self, result: ResultT) -> ResultT:
         """The result without the tokens."""
+        if isinstance(result, CallToolResult):
+            texts = [block.text for block in result.content if block.type == "text"]
+            # The structured content says the same; where it does not, the whole is looked through.
+            if len(texts) == len(result.content) == 1 and self.text(texts[0]) == texts[0]:
+                return result
         raw = result.model_dump_json(by_alias=True, exclude_unset=True)
         left = self.text(raw)
         return result if left == raw else type(result).model_validate_json(left)
