@@ -87,7 +87,7 @@ async def report_assignments(
         await joined.look_up_managers(top)
     totals = joined.counting.totals
     knows = joined.knows_who_is_active
-    figures = Figures(read.coverage.complete, selection.allows_rates, knows)
+    figures = Figures(read.coverage.complete, selection.allows_rates, knows, progress=not joined.was_counted)
     # A rate within one state says nothing: it is all or nothing.
     of_rest = replace(figures, rates=figures.rates and "state" not in joined.dimensions)
     of_rows = replace(of_rest, by_person="user" in joined.dimensions)

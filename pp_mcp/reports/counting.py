@@ -54,6 +54,8 @@ class Counting:
         self.dimensions = dict(dimensions)
         self.names: dict[str, Label] = {}
         """Each person and thing, by id."""
+        self.tells_people = True
+        """Whether it is told how many people the rows are of."""
         self._columns = {name: at for at, name in enumerate(ranked)}
         self._numbered: dict[str, int] = {}
         self._values: list[str] = []
@@ -119,7 +121,8 @@ class Counting:
         counts = self._unpacked(self._total)
         for bucket in shown:
             counts.subtract(bucket.counts)
-        counts[PEOPLE] = len(self._people_but_in({self._packed_key(bucket.key) for bucket in shown}))
+        if self.tells_people:
+            counts[PEOPLE] = len(self._people_but_in({self._packed_key(bucket.key) for bucket in shown}))
         return counts
 
     def _people_but_in(self, keys: set[int]) -> set[int]:
@@ -224,12 +227,14 @@ def average_progress(counts: Counter[str]) -> float | None:
 @dataclass(frozen=True)
 class Figures:
     """Which figures an answer about assignments gives: rates only where they mean something, and all of them only where
-    all rows were read; `inactive` only where it is known who is; not how many people one person is."""
+    all rows were read; `inactive` only where it is known who is; not how many people one person is; `progress` only
+    where rows were read."""
 
     complete: bool
     rates: bool
     inactive: bool = False
     by_person: bool = False
+    progress: bool = True
 
     def of(self, counts: Counter[str], *, whole: bool = False) -> dict[str, Any]:
         """Counts as an answer names them. `whole`: the rarer ones too where there are none."""
@@ -243,7 +248,7 @@ class Figures:
         shown |= {name: counts[name] for name in ("dropped", "exempted", "other") if whole or counts[name]}
         if self.inactive and (whole or not self.by_person):
             shown["inactive"] = counts["inactive"]
-        if self.complete and (whole or outstanding(counts)):
+        if self.complete and self.progress and (whole or outstanding(counts)):
             shown["average_progress"] = average_progress(counts)
         if self.complete and self.rates:
             of = base(counts)

@@ -10,6 +10,7 @@ from pp_mcp.declare import Call
 from pp_mcp.errors import PlusPlusError
 from pp_mcp.models import Assignment, PersonRef, User
 from pp_mcp.reports.counting import Counting, Key, Label, counted
+from pp_mcp.reports.planning import count_instead
 from pp_mcp.reports.reading import (
     NOT_KNOWN,
     UNKNOWN,
@@ -41,6 +42,8 @@ class Joined:
         self.counting = Counting({name: BESIDE.get(name) for name in dimensions}, ("overdue", "total"))
         self.people = People()
         self._call = call
+        self.was_counted = False
+        """Whether the API counted, and no row was read."""
         self._complete = False
         self._strangers = False
         """Whether somebody occurs of whom it is not known whether they are active."""
@@ -61,7 +64,7 @@ class Joined:
     @property
     def knows_who_is_active(self) -> bool:
         """Whether it is known of everybody counted whether they are active."""
-        return not self._strangers
+        return not self._strangers and not self.was_counted
 
     @property
     def tells_completed_all(self) -> bool:
@@ -90,11 +93,16 @@ class Joined:
         return read
 
     async def _with_everyone(self, *, needed: bool) -> Read:
-        """Counts with the profiles of whoever occurs: all people are read first, or, where there are fewer assignments
-        than pages of people, the people of those assignments after them. Where nobody needs them, that is done only
-        if it takes few requests."""
+        """Has the API count, or reads with the profiles of whoever occurs: all people are read first, or, where there
+        are fewer assignments than pages of people, the people of those assignments after them. Where nobody needs the
+        profiles, they are read only if that takes few requests."""
         call, selection = self._call, self.selection
+        began = call.api.requests
         count = await count_of(call, selection)
+        counted = await count_instead(call, selection, self.dimensions, self.counting, count, began)
+        if counted is not None:
+            self.was_counted, self.counting.tells_people = True, False
+            return counted
         pages = await self._pages(needed)
         few: list[Assignment] = []
         if not needed and min(pages, count) > ASIDE:

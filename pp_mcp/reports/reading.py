@@ -278,6 +278,19 @@ async def count_of(call: Call, selection: Selection) -> int:
     return (await call.api.page("list_assignments", Assignment, page=1, page_size=1, **selection.asked)).total_count
 
 
+def pages_for(selection: Selection, total: int) -> int:
+    """How many requests it takes, at most, to read a selection of so many assignments."""
+    if len(selection.items) < 2:
+        return math.ceil(total / PAGE_SIZE)
+    counts = [item.total_assignments or 1 for item in selection.items.values()]
+    return sum(math.ceil(count / PAGE_SIZE) for count in counts)
+
+
+def fewest(ways: dict[str, int]) -> str:
+    """The way that takes the fewest requests; of two alike the first."""
+    return min(ways, key=ways.__getitem__)
+
+
 async def read_assignments(
     call: Call,
     selection: Selection,
@@ -304,10 +317,12 @@ async def read_assignments(
         if is_theirs and is_of_these and selection.completed.has(assignment):
             take(assignment)
 
-    singly = {"people": len(theirs) if theirs is not None and len(theirs) > 1 else math.inf}
-    singly["items"] = _requests(selection) if len(items) > 1 else math.inf
-    way, requests = min(singly.items(), key=lambda one: one[1])
-    if requests == math.inf or await pages_of(call, "list_assignments", Assignment, asked) < requests:
+    ways = {"people": len(theirs)} if theirs is not None and len(theirs) > 1 else {}
+    ways |= {"items": pages_for(selection, 0)} if len(items) > 1 else {}
+    if ways:
+        ways["everything"] = await pages_of(call, "list_assignments", Assignment, asked)
+    way = fewest(ways) if ways else "everything"
+    if way == "everything":
         narrowed = people is not None or (theirs is not None and theirs.coverage is not None)
         coverage = await read_all(call, "list_assignments", Assignment, take_wanted, restart, asked, tolerant=narrowed)
         kept = [_people(len(theirs))] if theirs is not None and len(theirs) > 1 else []
@@ -326,12 +341,6 @@ async def read_assignments(
 
 def _with(coverage: Coverage, people: People | None) -> Coverage:
     return coverage if people is None or people.coverage is None else coverage.also(people.coverage, "the people")
-
-
-def _requests(selection: Selection) -> int:
-    """How many requests the assignments of several items take, item by item, at most."""
-    counts = [item.total_assignments or 1 for item in selection.items.values()]
-    return sum(math.ceil(count / PAGE_SIZE) for count in counts)
 
 
 def _joined(call: Call, lists: list[Filters]) -> PageReader[Assignment]:
