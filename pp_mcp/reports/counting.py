@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
-from pp_mcp.models import Assignment
+from pp_mcp.models import AssignmentFacts
 from pp_mcp.operations.assignments import OUTSTANDING
 
 _BITS = 40
@@ -188,14 +188,14 @@ STATES = ("not_started", "in_progress", "completed", "dropped", "exempted")
 """Known states, in the order they are told; any other counts as `other`."""
 
 
-def is_late(assignment: Assignment, today: date) -> bool:
+def is_late(assignment: AssignmentFacts, today: date) -> bool:
     """Overdue, as the API says; where it does not say, outstanding and due before today."""
     if assignment.is_overdue is not None:
         return assignment.is_overdue
     return assignment.state in OUTSTANDING and "" < (assignment.due_date or "") < today.isoformat()
 
 
-def counted(assignment: Assignment, today: date) -> Counted:
+def counted(assignment: AssignmentFacts, today: date) -> Counted:
     """The columns that one assignment counts in."""
     state = assignment.state if assignment.state in STATES else "other"
     columns = ("total", 1), (state, 1), ("overdue", int(is_late(assignment, today)))

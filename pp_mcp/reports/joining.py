@@ -8,7 +8,7 @@ from typing import Any
 
 from pp_mcp.declare import Call
 from pp_mcp.errors import PlusPlusError
-from pp_mcp.models import Assignment, PersonRef, User
+from pp_mcp.models import AssignmentFacts, PersonRef, User
 from pp_mcp.reports.counting import Counting, Key, Label, counted
 from pp_mcp.reports.planning import count_instead
 from pp_mcp.reports.reading import (
@@ -104,7 +104,7 @@ class Joined:
             self.was_counted, self.counting.tells_people = True, False
             return counted
         pages = await self._pages(needed)
-        few: list[Assignment] = []
+        few: list[AssignmentFacts] = []
         if not needed and min(pages, count) > ASIDE:
             return await read_assignments(call, selection, self._take, self._restart)
         if pages < count:
@@ -153,7 +153,7 @@ class Joined:
         self._completed.clear()
         self._strangers = False
 
-    def _take(self, assignment: Assignment) -> None:
+    def _take(self, assignment: AssignmentFacts) -> None:
         person = assignment.user.public_id
         columns = counted(assignment, self._call.today)
         profile = self.people.profiles.get(person)
@@ -167,7 +167,7 @@ class Joined:
             bit = self._items.get(assignment.content_item.public_id, 0)
             self._completed[person] = self._completed.get(person, 0) | bit
 
-    def _value(self, dimension: str, assignment: Assignment) -> str:
+    def _value(self, dimension: str, assignment: AssignmentFacts) -> str:
         user, item = assignment.user, assignment.content_item
         match dimension:
             case "user":

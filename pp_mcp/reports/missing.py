@@ -6,7 +6,7 @@ from typing import Any
 
 from pp_mcp.declare import Call
 from pp_mcp.errors import OutOfTime
-from pp_mcp.models import Assignment
+from pp_mcp.models import AssignmentFacts
 from pp_mcp.reports.answers import Found, ReportAnswer
 from pp_mcp.reports.counting import Bucket, Counting
 from pp_mcp.reports.joining import manager_columns
@@ -24,7 +24,7 @@ async def who_is_missing(call: Call, selection: Selection, top: int) -> ReportAn
     items = {item: 1 << at for at, item in enumerate(selection.items)}
     had: dict[str, int] = {}
 
-    def take(assignment: Assignment) -> None:
+    def take(assignment: AssignmentFacts) -> None:
         person, bit = assignment.user.public_id, items.get(assignment.content_item.public_id, 0)
         had[person] = had.get(person, 0) | bit
 

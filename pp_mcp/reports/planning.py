@@ -17,7 +17,7 @@ from typing import Any, get_args
 from pp_mcp.api.walk import OUT_OF_TIME, PAGE_SIZE, PASSING, RESERVE, Coverage, for_each, now, why
 from pp_mcp.declare import Call
 from pp_mcp.errors import Rejected
-from pp_mcp.models import Assignment, ContentItem
+from pp_mcp.models import AssignmentFacts, ContentItem
 from pp_mcp.operations.assignments import OUTSTANDING
 from pp_mcp.operations.lists import count
 from pp_mcp.operations.params import ContentType
@@ -126,7 +126,7 @@ class _Table:
             narrowed = ({"state": state} if state else {}) | ({"is_overdue": True} if is_late else {})
             asked: dict[str, Any] = {**self.cells[at].filters, **narrowed}
             try:
-                self.counts[place] = await count(self.call, "list_assignments", Assignment, **asked)
+                self.counts[place] = await count(self.call, "list_assignments", AssignmentFacts, **asked)
             except PASSING as error:
                 self.stopped = self.stopped or why(error)
             done += 1
@@ -281,7 +281,7 @@ async def _months(call: Call, asked: AssignmentFilters) -> range:
     async def is_due(first: int, last: int) -> bool:
         filters = _due_within(asked, first, last)
         in_order = str(filters["due_date_gte"]) <= str(filters["due_date_lte"])
-        return in_order and await count(call, "list_assignments", Assignment, **filters) > 0
+        return in_order and await count(call, "list_assignments", AssignmentFacts, **filters) > 0
 
     this = 12 * call.today.year + call.today.month - 1
     low, high = this - USUAL_MONTHS, this + USUAL_MONTHS

@@ -25,8 +25,9 @@ from pp_mcp.api.walk import (
 )
 from pp_mcp.declare import Call
 from pp_mcp.errors import NotFound, PlusPlusError
-from pp_mcp.models import Assignment, ContentItem, Group, Page, PersonRef, User
+from pp_mcp.models import AssignmentFacts, ContentItem, Group, Page, PersonRef, User
 from pp_mcp.operations.assignments import CompletedWithin
+from pp_mcp.operations.lists import count
 from pp_mcp.reports.counting import Label
 from pp_mcp.text import listed, plural, quoted, word
 
@@ -130,8 +131,7 @@ async def read_people(call: Call, filters: Filters, *, tolerant: bool = False) -
 
 async def pages_of(call: Call, operation: str, model: type[BaseModel], filters: Filters) -> int:
     """How many requests all pages of a list take; takes one request to find out."""
-    count = (await call.api.page(operation, model, page=1, page_size=1, **filters)).total_count
-    return math.ceil(count / PAGE_SIZE)
+    return math.ceil(await count(call, operation, model, **filters) / PAGE_SIZE)
 
 
 async def fewer_by_pages(call: Call, operation: str, model: type[BaseModel], filters: Filters, *, singly: int) -> bool:
@@ -275,15 +275,14 @@ async def count_of(call: Call, selection: Selection) -> int:
     """How many assignments there are in what is read of the selection where they may be anybody's, at most."""
     if len(selection.items) > 1:
         return sum(item.total_assignments or 0 for item in selection.items.values())
-    return (await call.api.page("list_assignments", Assignment, page=1, page_size=1, **selection.asked)).total_count
+    return await count(call, "list_assignments", AssignmentFacts, **selection.asked)
 
 
 def pages_for(selection: Selection, total: int) -> int:
     """How many requests it takes, at most, to read a selection of so many assignments."""
     if len(selection.items) < 2:
         return math.ceil(total / PAGE_SIZE)
-    counts = [item.total_assignments or 1 for item in selection.items.values()]
-    return sum(math.ceil(count / PAGE_SIZE) for count in counts)
+    return sum(math.ceil((item.total_assignments or 1) / PAGE_SIZE) for item in selection.items.values())
 
 
 def fewest(ways: dict[str, int]) -> str:
@@ -294,7 +293,7 @@ def fewest(ways: dict[str, int]) -> str:
 async def read_assignments(
     call: Call,
     selection: Selection,
-    take: Callable[[Assignment], None],
+    take: Callable[[AssignmentFacts], None],
     restart: Callable[[], None],
     *,
     people: People | None = None,
@@ -311,7 +310,7 @@ async def read_assignments(
     if theirs is not None and len(theirs) == 1:
         asked = {**asked, "user": next(iter(theirs.profiles))}
 
-    def take_wanted(assignment: Assignment) -> None:
+    def take_wanted(assignment: AssignmentFacts) -> None:
         is_theirs = theirs is None or assignment.user.public_id in theirs
         is_of_these = len(items) < 2 or assignment.content_item.public_id in items
         if is_theirs and is_of_these and selection.completed.has(assignment):
@@ -320,11 +319,13 @@ async def read_assignments(
     ways = {"people": len(theirs)} if theirs is not None and len(theirs) > 1 else {}
     ways |= {"items": pages_for(selection, 0)} if len(items) > 1 else {}
     if ways:
-        ways["everything"] = await pages_of(call, "list_assignments", Assignment, asked)
+        ways["everything"] = await pages_of(call, "list_assignments", AssignmentFacts, asked)
     way = fewest(ways) if ways else "everything"
     if way == "everything":
         narrowed = people is not None or (theirs is not None and theirs.coverage is not None)
-        coverage = await read_all(call, "list_assignments", Assignment, take_wanted, restart, asked, tolerant=narrowed)
+        coverage = await read_all(
+            call, "list_assignments", AssignmentFacts, take_wanted, restart, asked, tolerant=narrowed
+        )
         kept = [_people(len(theirs))] if theirs is not None and len(theirs) > 1 else []
         kept += [plural(len(items), "item")] if len(items) > 1 else []
         how = f"one pass over {plural(coverage.rows_read, 'assignment')}"
@@ -343,20 +344,20 @@ def _with(coverage: Coverage, people: People | None) -> Coverage:
     return coverage if people is None or people.coverage is None else coverage.also(people.coverage, "the people")
 
 
-def _joined(call: Call, lists: list[Filters]) -> PageReader[Assignment]:
+def _joined(call: Call, lists: list[Filters]) -> PageReader[AssignmentFacts]:
     """Several lists of assignments, read as one: its first page holds the first pages of all, the others follow."""
     totals = [0] * len(lists)
     rest: list[tuple[int, int]] = []
 
-    async def read(at: int, number: int) -> list[Assignment]:
-        found = await call.api.page("list_assignments", Assignment, page=number, page_size=PAGE_SIZE, **lists[at])
+    async def read(at: int, number: int) -> list[AssignmentFacts]:
+        found = await call.api.page("list_assignments", AssignmentFacts, page=number, page_size=PAGE_SIZE, **lists[at])
         totals[at] = found.total_count
         if number == 1:
             rest.extend((at, later) for later in range(2, found.total_pages + 1))
         return found.items
 
-    async def page(number: int, size: int) -> Page[Assignment]:
-        rows: list[Assignment] = []
+    async def page(number: int, size: int) -> Page[AssignmentFacts]:
+        rows: list[AssignmentFacts] = []
         if number == 1:
             rest.clear()
 
@@ -373,17 +374,24 @@ def _joined(call: Call, lists: list[Filters]) -> PageReader[Assignment]:
 
 
 async def _each(
-    call: Call, people: list[str], filters: AssignmentFilters, take: Callable[[Assignment], None]
+    call: Call, people: list[str], filters: AssignmentFilters, take: Callable[[AssignmentFacts], None]
 ) -> Coverage:
     """Each person's assignments by themselves; a person's are handed on only once they are all read."""
     as_of = now()
     parts: list[Coverage] = []
 
     async def read_one(person: str) -> str | None:
-        rows: list[Assignment] = []
+        rows: list[AssignmentFacts] = []
         theirs = {**filters, "user": person}
         part = await walk(
-            call.api, "list_assignments", Assignment, rows.append, rows.clear, filters=theirs, workers=1, tolerant=True
+            call.api,
+            "list_assignments",
+            AssignmentFacts,
+            rows.append,
+            rows.clear,
+            filters=theirs,
+            workers=1,
+            tolerant=True,
         )
         for row in rows:
             take(row)
