@@ -189,10 +189,11 @@ class _Pass(Generic[RowT]):
             self.stopped = why(error)
             return error
         begin()
-        self.total = first.total_count
+        self.total, pages = first.total_count, first.total_pages
         await self._absorb(first)
-        pages = range(2, first.total_pages + 1)
-        await for_each(pages, self._read, workers=max(0, min(workers, first.total_pages - 1)))
+        # Its rows are not held while all others are read.
+        del first
+        await for_each(range(2, pages + 1), self._read, workers=max(0, min(workers, pages - 1)))
         return None
 
     async def _read(self, number: int) -> bool:

@@ -12,11 +12,12 @@ from pp_mcp.api.walk import drain
 from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, Undo, carry_out, cost, told, too_many
 from pp_mcp.declare import Call, Effect, Reference, operation
 from pp_mcp.errors import InvalidArgument, OutOfTime
-from pp_mcp.models import Assignment, ContentItem, Group, User
+from pp_mcp.models import Assignment, AssignmentFacts, ContentItem, Group, User
 from pp_mcp.operations import params
 from pp_mcp.operations.assignments import OUTSTANDING, was_there
 from pp_mcp.plan import Done, ManyPlan, Rest
-from pp_mcp.reports.reading import People, Selection, read_assignments
+from pp_mcp.reports.reading import People, read_assignments
+from pp_mcp.reports.selection import Selection
 from pp_mcp.text import listed, person, plural, quoted, word
 
 Had = dict[str, dict[str, tuple[str, str | None]]]
@@ -291,11 +292,11 @@ async def _had(call: Call, item: ContentItem, people: list[User]) -> Had:
     had: Had = {}
     wanted = People.of(people)
 
-    def take(one: Assignment) -> None:
+    def take(one: AssignmentFacts) -> None:
         if one.user.public_id in wanted:
             had.setdefault(one.user.public_id, {})[one.public_id] = (one.state, one.due_date)
 
-    read = await read_assignments(call, Selection(content_item=[item]), take, had.clear, people=wanted)
+    read = await read_assignments(call, Selection(content_item=[item]), AssignmentFacts, take, had.clear, people=wanted)
     if not read.coverage.complete:
         raise OutOfTime(
             f"Who has it already could not be read in full ({read.coverage.reason}). Nothing was changed. Split the "

@@ -39,6 +39,9 @@ T = TypeVar("T", bound=Facts)
 
 
 class _Envelope(BaseModel, Generic[T]):
+    # Ids hardly come twice: kept for all that follow, they would only take room.
+    model_config = ConfigDict(cache_strings="keys")
+
     data: list[T]
     meta: dict[str, Any]
 

@@ -23,7 +23,8 @@ from pp_mcp.reports.answers import EVERY, Found, ReportAnswer, TopArg, caution, 
 from pp_mcp.reports.counting import STATES, Bucket, Figures, base, outstanding
 from pp_mcp.reports.joining import Joined
 from pp_mcp.reports.missing import who_is_missing
-from pp_mcp.reports.reading import Read, Selection
+from pp_mcp.reports.reading import Read
+from pp_mcp.reports.selection import Selection
 from pp_mcp.text import listed, plural, share
 
 Dimension = Literal["user", "manager", "content_item", "content_type", "state", "due_month"]

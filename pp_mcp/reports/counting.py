@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
-from pp_mcp.models import AssignmentFacts
+from pp_mcp.models import Assignment, AssignmentFacts
 from pp_mcp.operations.assignments import OUTSTANDING
 
 _BITS = 40
@@ -188,7 +188,7 @@ STATES = ("not_started", "in_progress", "completed", "dropped", "exempted")
 """Known states, in the order they are told; any other counts as `other`."""
 
 
-def is_late(assignment: AssignmentFacts, today: date) -> bool:
+def is_late(assignment: Assignment | AssignmentFacts, today: date) -> bool:
     """Overdue, as the API says; where it does not say, outstanding and due before today."""
     if assignment.is_overdue is not None:
         return assignment.is_overdue

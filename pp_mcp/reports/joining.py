@@ -16,7 +16,6 @@ from pp_mcp.reports.reading import (
     UNKNOWN,
     People,
     Read,
-    Selection,
     add_missing,
     count_of,
     pages_of,
@@ -24,6 +23,7 @@ from pp_mcp.reports.reading import (
     read_assignments,
     read_people,
 )
+from pp_mcp.reports.selection import Selection
 from pp_mcp.text import listed, plural, quoted, word
 
 BESIDE = {"user": "user_email", "manager": "manager_email", "content_item": "content_item_id"}
@@ -88,7 +88,9 @@ class Joined:
             read = await self._with_everyone(needed=everyone)
         else:
             self.people = theirs
-            read = await read_assignments(self._call, self.selection, self._take, self._restart, people=theirs)
+            read = await read_assignments(
+                self._call, self.selection, AssignmentFacts, self._take, self._restart, people=theirs
+            )
         self._complete = read.coverage.complete
         return read
 
@@ -106,13 +108,13 @@ class Joined:
         pages = await self._pages(needed)
         few: list[AssignmentFacts] = []
         if not needed and min(pages, count) > ASIDE:
-            return await read_assignments(call, selection, self._take, self._restart)
+            return await read_assignments(call, selection, AssignmentFacts, self._take, self._restart)
         if pages < count:
             self.people = await self._everyone(needed)
-            read = await read_assignments(call, selection, self._take, self._restart)
+            read = await read_assignments(call, selection, AssignmentFacts, self._take, self._restart)
             how = f"profiles of {plural(len(self.people), 'person', 'people')}"
         else:
-            read = await read_assignments(call, selection, few.append, few.clear)
+            read = await read_assignments(call, selection, AssignmentFacts, few.append, few.clear)
             await add_missing(call, self.people, [one.user.public_id for one in few])
             for one in few:
                 self._take(one)

@@ -10,7 +10,8 @@ from pp_mcp.models import AssignmentFacts
 from pp_mcp.reports.answers import Found, ReportAnswer
 from pp_mcp.reports.counting import Bucket, Counting
 from pp_mcp.reports.joining import manager_columns
-from pp_mcp.reports.reading import People, Selection, people_of, read_assignments
+from pp_mcp.reports.reading import People, people_of, read_assignments
+from pp_mcp.reports.selection import Selection
 from pp_mcp.text import listed, plural, quoted
 
 
@@ -28,7 +29,7 @@ async def who_is_missing(call: Call, selection: Selection, top: int) -> ReportAn
         person, bit = assignment.user.public_id, items.get(assignment.content_item.public_id, 0)
         had[person] = had.get(person, 0) | bit
 
-    read = await read_assignments(call, selection, take, had.clear, people=people)
+    read = await read_assignments(call, selection, AssignmentFacts, take, had.clear, people=people)
     if not read.coverage.complete:
         raise OutOfTime(
             f"Who was never assigned it cannot be said: not everything could be read ({read.coverage.reason}). Ask for "

@@ -22,7 +22,8 @@ from pp_mcp.operations.assignments import OUTSTANDING
 from pp_mcp.operations.lists import count
 from pp_mcp.operations.params import ContentType
 from pp_mcp.reports.counting import STATES, Counting, Label
-from pp_mcp.reports.reading import AssignmentFilters, Read, Selection, pages_for, read_all
+from pp_mcp.reports.reading import Read, pages_for, read_all, rows_of
+from pp_mcp.reports.selection import AssignmentFilters, Selection
 from pp_mcp.text import plural
 
 MOST_READ = 25
@@ -225,7 +226,7 @@ async def _planned(
         return await _by_month(table, reading)
     # The catalogue names the types there are, and tells of most items that nobody has them.
     listed = {"content_type": content_type}
-    items_listed = await count(call, "list_content_items", ContentItem, **listed)
+    items_listed = await rows_of(call, "list_content_items", ContentItem, listed)
     cells = items_listed if "content_item" in unknown else min(items_listed, len(get_args(ContentType)))
     if not pays(table.requests + cells * len(columns) + math.ceil(items_listed / PAGE_SIZE), reading):
         return None

@@ -69,7 +69,8 @@ async def test_by_state_takes_eight_requests(there: Stage) -> None:
     answer = await there.answer("report_assignments", group_by=["state"])
     # All, five states, and of the two outstanding ones what is overdue.
     assert there.network.paths == ["GET /assignments"] * 8
-    assert all("page_size=1&" in f"{query}&" for query in there.network.queries)
+    # The first of them is a page, which the report would have been read from if there were few.
+    assert all(query.endswith("page_size=1") for query in there.network.queries[1:])
     assert answer["coverage"] == {
         "complete": True,
         "rows_read": 3_000,
@@ -109,7 +110,7 @@ async def test_requests_at_most(there: Stage, counting: None, given: dict[str, A
     answer = await there.answer("report_assignments", **given)
     assert answer["coverage"]["how"].startswith("counted by ")
     assert len(there.network.paths) <= most
-    assert all("page_size=1&" in f"{query}&" for query in there.network.queries if "state=" in query)
+    assert all(query.endswith("page_size=1") for query in there.network.queries if "state=" in query)
 
 
 @pytest.mark.parametrize("group_by", [["user"], ["manager"], ["content_item", "due_month"], ["user", "state"]], ids=str)
