@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pp_mcp.answers import Named, ToolCall
-from pp_mcp.api.walk import drain
+from pp_mcp.api.walk import PAGE_SIZE, drain
 from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, Undo, carry_out, cost, told, too_many
 from pp_mcp.declare import Call, Effect, Reference, operation
 from pp_mcp.errors import InvalidArgument, OutOfTime
@@ -277,13 +277,14 @@ async def _audience(
     named: dict[str, Group | User] = {"group": group} if group else {"manager": manager} if manager else {}
     filters = {name: thing.public_id for name, thing in named.items()}
     people = list({one.public_id: one for one in users or []}.values())
-    size = len(people)
+    size, first = len(people), None
     if users is None:
-        size = (await call.api.page("list_users", User, page=1, page_size=1, **filters)).total_count
+        first = await call.api.page("list_users", User, page=1, page_size=PAGE_SIZE, **filters)
+        size = first.total_count
     if size * len(items) > MOST:
         raise too_many(size * len(items), "fewer items, by manager, or users in shorter lists (list_users names them)")
-    if users is None:
-        people = await drain(call.api, "list_users", User, filters=filters)
+    if first is not None:
+        people = await drain(call.api, "list_users", User, filters=filters, first=first)
     whose = "".join(f" {_WHOSE[name]} {quoted(thing.name)}" for name, thing in named.items())
     return Audience(people, whose, {item.public_id: await _had(call, item, people) for item in items})
 

@@ -116,13 +116,9 @@ async def read_all(
     **options: Any,
 ) -> Coverage:
     """Hands every row of a list to `take` once and tells how far it is; see `walk` for `restart` and the options."""
-
-    async def page(number: int, size: int) -> Page[ModelT]:
-        if number == 1 and (first := call.memo.pop(_first_page(operation, model, filters), None)) is not None:
-            return first
-        return await call.api.page(operation, model, page=number, page_size=size, **filters)
-
-    return await walk_pages(call.api, page, take, restart, progress=call.rows_read, **options)
+    options = {"filters": filters, "progress": call.rows_read, **options}
+    first = call.memo.pop(_first_page(operation, model, filters), None)
+    return await walk(call.api, operation, model, take, restart, first=first, **options)
 
 
 async def rows_of(call: Call, operation: str, model: type[BaseModel], filters: Filters) -> int:

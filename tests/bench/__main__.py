@@ -1,4 +1,4 @@
-"""`python -m tests.bench [reports|menu|soak]`."""
+"""`python -m tests.bench [reports|requests|menu|soak]`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from tests.bench import menu as menus
 from tests.bench import reports as reporting
+from tests.bench import requests as counting
 from tests.bench import soak as soaking
 from tests.bench.tenant import Place
 
@@ -72,6 +73,14 @@ def menu() -> None:
     """Characters of the menu of tools; exit 1 where it is over its budget."""
     click.echo(menus.table())
     sys.exit(menus.total() > menus.BUDGET)
+
+
+@main.command()
+def requests() -> None:
+    """Requests that the commonest tools make; exit 1 where one makes more than it may."""
+    found = anyio.run(counting.spent)
+    click.echo(counting.table(found))
+    sys.exit(any(one.is_over for one in found))
 
 
 if __name__ == "__main__":
