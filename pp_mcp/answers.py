@@ -6,10 +6,11 @@ block carry the same object (some clients show a model only the one, some only t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Annotated, Any, Generic, Literal, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
 from pp_mcp.text import looks_like_instructions, quoted
 
@@ -231,13 +232,38 @@ _ONLY_WHERE_TRUE = frozenset({"is_archived", "is_hidden", "is_overdue"})
 
 def full(row: type[RowT], thing: BaseModel) -> RowT:
     """The row with every field the API sent, as it sent it."""
-    return row.model_validate(marked({**thing.model_dump(mode="json", exclude_unset=True), **row.added(thing)}))
+    return rows_of(row, [thing], "full")[0]
 
 
-def concise(row: type[RowT], thing: BaseModel) -> RowT:
-    """The row with the fields that its class declares, as far as the API sent them; of `modified` the day, and
-    `progress` only where something is begun and not done."""
-    return row.model_validate(marked({**_declared(row, thing), **row.added(thing)}))
+def rows_of(row: type[RowT], things: Sequence[BaseModel], detail: str) -> list[RowT]:
+    """The rows as `detail` wants them: `full` with every field the API sent; else with those that the class declares
+    and the API sent: of `modified` the day, and `progress` only where something is begun and not done."""
+    if detail == "full":
+        rows = [{**thing.model_dump(mode="json", exclude_unset=True), **row.added(thing)} for thing in things]
+    else:
+        rows = [{**_declared(row, thing), **row.added(thing)} for thing in things]
+    texts: list[str] = []
+    _collect(rows, texts)
+    whole = " ".join(texts)
+    # One look at all of them is enough for nearly every page; an escape could hide what stands behind it.
+    if "\x1b" in whole or looks_like_instructions(whole):
+        rows = [marked(fields) for fields in rows]
+    return _list_of(row).validate_python(rows)
+
+
+@cache
+def _list_of(row: Any) -> TypeAdapter[list[Any]]:
+    return TypeAdapter(list[row])  # pyright: ignore[reportInvalidTypeForm] - a class, known when it runs
+
+
+def _collect(values: Iterable[Any], texts: list[str]) -> None:
+    for one in values:
+        if type(one) is str:
+            texts.append(one)
+        elif type(one) is dict:
+            _collect(cast(Json, one).values(), texts)
+        elif type(one) is list:
+            _collect(cast("list[Any]", one), texts)
 
 
 def marked(fields: Json) -> Json:
@@ -260,11 +286,10 @@ def _suspicious(value: Any, path: str = "") -> Iterator[str]:
 
 def _declared(row: type[BaseModel], thing: BaseModel) -> Json:
     fields: Json = {}
-    for name, declared in row.model_fields.items():
+    for name, kind in _kinds(row).items():
         value = getattr(thing, name, None)
         if isinstance(value, BaseModel):
-            (part,) = (one for one in get_args(declared.annotation) if one is not type(None))
-            value = _declared(part, value)
+            value = _declared(kind, value)
         elif name == "modified":
             value = (value or "")[:10] or None
         elif name == "progress" and not 0 < (value or 0) < 1:
@@ -272,6 +297,12 @@ def _declared(row: type[BaseModel], thing: BaseModel) -> Json:
         if value is not None and not (value is False and name in _ONLY_WHERE_TRUE):
             fields[name] = value
     return fields
+
+
+@cache
+def _kinds(row: type[BaseModel]) -> dict[str, Any]:
+    """What each field of a row is, None aside."""
+    return {name: next(iter(get_args(field.annotation)), None) for name, field in row.model_fields.items()}
 
 
 def scope_of(**parts: str | None) -> str:

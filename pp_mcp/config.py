@@ -1,146 +1,42 @@
 """The settings. Nothing else reads the environment; all mistakes are listed at once, and no secret is printed."""
 
 import hmac
-import ipaddress
 import os
 import re
+import secrets
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
-from pp_mcp.text import nearest
+from pp_mcp.values import (
+    API_PATH,
+    SHORTEST_KEY,
+    TOOLSETS,
+    Address,
+    Algorithms,
+    Hosts,
+    JsonObject,
+    Keys,
+    Lower,
+    Origins,
+    Subdomain,
+    Subdomains,
+    TimeZone,
+    Token,
+    ToolNames,
+    Toolsets,
+    Upper,
+    checked_url,
+    did_you_mean,
+    parts_of,
+    tenant_url,
+)
 
-API_PATH = "/public_api/v2"
-"""Where the API is below a tenant's address (documented)."""
-
-TOOLSETS = ("users", "groups", "content", "assignments", "enrollments", "reports", "bulk", "tokens")
-"""The names PP_TOOLSETS takes, besides `all`."""
-
-SHORTEST_KEY = 32
-
-_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SECRETS = ("api_token", "secret_key")
-
-
-def checked_url(url: str, *, allow_http: bool) -> str:
-    """The base URL in its canonical form. Plain http is for this computer only, unless `allow_http`.
-
-    Raises:
-        ValueError: says what is wrong, worded to follow the setting's name.
-    """
-    example = f"such as https://acme.plusplus.app{API_PATH}"
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        host, parts = "", urlsplit("")
-    if parts.scheme not in ("http", "https") or not all("!" <= char <= "~" and char != "\\" for char in url):
-        raise ValueError(f"is not a web address. Give the full URL, {example}")
-    if "@" in parts.netloc:
-        raise ValueError("contains a user name or password. Remove it; the token goes into PP_API_TOKEN")
-    if "?" in url or "#" in url:
-        raise ValueError(f"contains a query or fragment. Give the URL without it, {example}")
-    if not _HOST.fullmatch(host):
-        raise ValueError(f"has no valid host name. Give the full URL, {example}")
-    if parts.scheme == "http" and not allow_http and not is_this_computer(host):
-        raise ValueError("would send the token unencrypted. Use https://, or set PP_ALLOW_HTTP=true")
-    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}".rstrip("/")
-
-
-def is_this_computer(host: str) -> bool:
-    """Whether the host is a loopback address or a name for one."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _split(value: object) -> object:
-    return [name for part in value.split(",") if (name := part.strip())] if isinstance(value, str) else value
-
-
-def _toolsets(value: frozenset[str]) -> frozenset[str]:
-    names = frozenset(name.lower() for name in value)
-    if unknown := sorted(names - {*TOOLSETS, "all"}):
-        hints = [f"{name!r}{_nearest(name, (*TOOLSETS, 'all'))}" for name in unknown]
-        raise ValueError(f"has no toolset {', '.join(hints)}. Valid: {', '.join(TOOLSETS)}, all")
-    return frozenset(TOOLSETS) if "all" in names else names
-
-
-def _tools(value: frozenset[str]) -> frozenset[str]:
-    if wrong := sorted(name for name in value if not re.fullmatch(r"[a-z][a-z0-9_]*", name)):
-        raise ValueError(f"contains {wrong[0]!r}, which is not a tool name. Give names such as list_users,get_user")
-    return value
-
-
-def _subdomain(value: str | None) -> str | None:
-    name = (value or "").lower()
-    if name and not _SUBDOMAIN.fullmatch(name):
-        raise ValueError("is not a subdomain. Give the first part of your address: acme for acme.plusplus.app")
-    return name or None
-
-
-def _token(value: SecretStr) -> SecretStr:
-    token = value.get_secret_value()
-    if token.lower().startswith("bearer "):
-        raise ValueError('starts with "Bearer". Give the token alone')
-    if not all("!" <= char <= "~" for char in token):
-        raise ValueError("contains spaces or characters that tokens never have. Copy it again; it starts with pp_")
-    return value
-
-
-def _key(value: SecretStr) -> SecretStr:
-    if 0 < len(value.get_secret_value()) < SHORTEST_KEY:
-        raise ValueError(f"is shorter than {SHORTEST_KEY} characters. Create one with: openssl rand -base64 48")
-    return value
-
-
-def _time_zone(value: str) -> str:
-    try:
-        return ZoneInfo(value).key
-    except (ValueError, OSError, KeyError):
-        raise ValueError("is not an IANA time zone. Give a name such as Europe/Berlin") from None
-
-
-def _json_object(value: object) -> object:
-    """A JSON object from the text itself or from the file that it names."""
-    if not isinstance(value, str):
-        return value
-    text, source = value, "is"
-    if not value.lstrip().startswith("{"):
-        try:
-            text, source = Path(value).expanduser().read_text(encoding="utf-8"), "names a file that is"
-        except (OSError, ValueError) as fault:
-            why = getattr(fault, "strerror", None) or "it is not text"
-            raise ValueError(f"is neither a JSON object nor a readable file ({why})") from None
-    try:
-        return _OBJECT.validate_json(text)
-    except ValueError:
-        raise ValueError(f"{source} not a JSON object. Give one: operation to path") from None
-
-
-_OBJECT = TypeAdapter(dict[str, Any])
-
-CommaSeparated = Annotated[frozenset[str], NoDecode, BeforeValidator(_split)]
-Lower = BeforeValidator(lambda value: str(value).lower())
-Upper = BeforeValidator(lambda value: str(value).upper())
 
 
 class SettingsError(Exception):
@@ -161,7 +57,7 @@ class Settings(BaseSettings):
         False,
         description="Allow http:// to other computers, which sends the API token unencrypted: true or false (default).",
     )
-    tenant: Annotated[str | None, AfterValidator(_subdomain)] = Field(
+    tenant: Subdomain = Field(
         None, description="The subdomain of your PlusPlus address: acme for acme.plusplus.app. Or set PP_BASE_URL."
     )
     base_url: str = Field(
@@ -169,14 +65,14 @@ class Settings(BaseSettings):
         validate_default=True,
         description=f"The API's full base URL, such as https://learn.example.com{API_PATH}. Or set PP_TENANT.",
     )
-    api_token: Annotated[SecretStr, AfterValidator(_token)] = Field(
+    api_token: Token = Field(
         SecretStr(""), description="API token from PlusPlus (Dashboard, API Tokens); starts with pp_. Secret."
     )
-    toolsets: Annotated[CommaSeparated, AfterValidator(_toolsets)] = Field(
+    toolsets: Toolsets = Field(
         frozenset(TOOLSETS) - {"tokens"},
         description=f"Toolsets to offer, comma-separated: {', '.join(TOOLSETS)}, or all. Default: all but tokens.",
     )
-    tools: Annotated[CommaSeparated, AfterValidator(_tools)] = Field(
+    tools: ToolNames = Field(
         frozenset(), description="Offer only these tools of those toolsets: names, comma-separated. Default: all."
     )
     read_only: bool = Field(False, description="Offer only tools that change nothing: true or false (default).")
@@ -188,10 +84,10 @@ class Settings(BaseSettings):
     unconfirmed_writes: int = Field(
         50, ge=0, description="Changes in an hour that need no confirmation; beyond it every write does. Default: 50."
     )
-    secret_key: Annotated[SecretStr, AfterValidator(_key)] = Field(
+    secret_key: Keys = Field(
         SecretStr(""),
-        description=f"Key that signs confirmations: at least {SHORTEST_KEY} characters, the same on all replicas. "
-        "Secret. Default: derived from PP_API_TOKEN.",
+        description=f"Key that signs confirmations: at least {SHORTEST_KEY} characters, the same on all replicas. To "
+        "change it, give the new and the old one, comma-separated. Secret. Default: derived from PP_API_TOKEN.",
     )
     timeout: float = Field(
         30.0, gt=0, le=300, description="Seconds one request to PlusPlus may take: above 0, up to 300. Default: 30."
@@ -208,11 +104,43 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         512, ge=1, le=65_536, description="Maximum number of open connections, with --transport http. Default: 512."
     )
-    routes: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)] = Field(
+    http_tokens_file: str = Field(
+        "", description="File of the tokens that may call over HTTP; pp-mcp token new adds one. Default: none."
+    )
+    oauth_issuer: Address = Field(
+        "", description="OAuth issuer whose access tokens may call over HTTP, such as https://login.example.com."
+    )
+    oauth_audience: str = Field(
+        "",
+        validate_default=True,
+        description="Audience that access tokens must have: this server's URL, such as https://mcp.example.com/mcp.",
+    )
+    oauth_algorithms: Algorithms = Field(
+        frozenset({"RS256", "ES256"}),
+        description="Signature algorithms of access tokens, comma-separated. Default: RS256,ES256.",
+    )
+    oauth_jwks_uri: Address = Field(
+        "", description="Address of the issuer's public keys. Default: the one in the issuer's metadata."
+    )
+    caller_tokens: bool = Field(
+        False,
+        description="Act with each caller's own API token, from the header X-PP-Token: true or false (default).",
+    )
+    allowed_tenants: Subdomains = Field(
+        frozenset(),
+        description="With PP_CALLER_TOKENS: subdomains that the header X-PP-Tenant may name, comma-separated.",
+    )
+    allowed_hosts: Hosts = Field(
+        (), description="Names by which clients reach the server over HTTP, comma-separated, the public one first."
+    )
+    allowed_origins: Origins = Field(
+        (), description="Origins of web pages that may call, such as https://app.example.com, comma-separated."
+    )
+    routes: JsonObject = Field(
         {}, description="Paths and parameter names that differ on your tenant: a JSON object, or a file with one."
     )
-    timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
-        "UTC", description="Time zone that decides which day today is: a name such as Europe/Berlin. Default: UTC."
+    timezone: TimeZone = Field(
+        "UTC", description="Time zone of today and of dates in arguments: a name such as Europe/Berlin. Default: UTC."
     )
     audit_log: str = Field(
         "", description="File that records every write, before and after it happens; - for stderr. Default: none."
@@ -227,18 +155,28 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="Maximum number of changes in an hour, to stop a runaway agent; 0 for no limit. Default: 5000.",
     )
+    log_format: Annotated[Literal["text", "json"], Lower] = Field(
+        "text", description="How to log: text (default), or json, an object a line with the request's id."
+    )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65_535, description="Port that serves metrics for Prometheus (extra otel). Default: none."
+    )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Upper] = Field(
         "INFO", description="How much to log to stderr: DEBUG, INFO (default), WARNING or ERROR."
     )
 
+    _own_key: bytes = PrivateAttr(default_factory=lambda: secrets.token_bytes(SHORTEST_KEY))
     _warnings: list[str] = PrivateAttr(default_factory=list[str])
     _missing: list[str] = PrivateAttr(default_factory=list[str])
 
     @property
-    def signing_key(self) -> bytes:
-        """The key for confirmations and request states: PP_SECRET_KEY, or else derived from the API token."""
-        key = self.secret_key.get_secret_value().encode()
-        return key or hmac.digest(self.api_token.get_secret_value().encode(), b"pp-mcp signing key", "sha256")
+    def signing_keys(self) -> list[bytes]:
+        """The keys for confirmations and request states: the first signs, each is accepted. Those of PP_SECRET_KEY, or
+        else one derived from the API token; without either, one that only this process has."""
+        if keys := parts_of(self.secret_key.get_secret_value()):
+            return [key.encode() for key in keys]
+        token = self.api_token.get_secret_value().encode()
+        return [hmac.digest(token, b"pp-mcp signing key", "sha256") if token else self._own_key]
 
     @property
     def warnings(self) -> list[str]:
@@ -256,6 +194,27 @@ class Settings(BaseSettings):
     ) -> tuple[Source, ...]:
         return (init_settings,)
 
+    @field_validator("oauth_audience")
+    @classmethod
+    def _oauth_audience(cls, value: str, info: ValidationInfo) -> str:
+        if "oauth_issuer" in info.data and bool(value) != bool(info.data["oauth_issuer"]):
+            raise ValueError("and PP_OAUTH_ISSUER work together only. Set both, or neither")
+        return value
+
+    @field_validator("caller_tokens")
+    @classmethod
+    def _caller_tokens(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("api_token", SecretStr("")).get_secret_value():
+            raise ValueError("lets each caller bring a token, so PP_API_TOKEN must not be set. Remove one of the two")
+        return value
+
+    @field_validator("allowed_tenants")
+    @classmethod
+    def _allowed_tenants(cls, value: frozenset[str], info: ValidationInfo) -> frozenset[str]:
+        if value and not info.data.get("caller_tokens", True):
+            raise ValueError("needs PP_CALLER_TOKENS: with one API token there is one tenant")
+        return value
+
     @field_validator("audit_reads")
     @classmethod
     def _audit_reads(cls, value: bool, info: ValidationInfo) -> bool:
@@ -267,7 +226,7 @@ class Settings(BaseSettings):
     @classmethod
     def _base_url(cls, value: str, info: ValidationInfo) -> str:
         tenant = info.data.get("tenant")
-        of_tenant = f"https://{tenant}.plusplus.app{API_PATH}" if tenant else ""
+        of_tenant = tenant_url(tenant) if tenant else ""
         # An invalid PP_ALLOW_HTTP is reported by itself, not a second time here.
         url = checked_url(value, allow_http=info.data.get("allow_http", True)) if value else of_tenant
         if of_tenant and url != of_tenant:
@@ -302,9 +261,10 @@ def load(
     source.env_vars = {name.lower(): value for name, value in env.items() if value}
     values: dict[str, Any] = {name: value for name, value in source().items() if name not in ignored} | given
     missing: list[str] = []
-    if not demo and not values.keys() & {"tenant", "base_url"}:
+    by_callers = str(values.get("caller_tokens", "")).lower() in ("true", "1", "yes", "on")
+    if not demo and not values.keys() & {"tenant", "base_url", *(("allowed_tenants",) if by_callers else ())}:
         missing.append("PP_TENANT is not set. Set it to the subdomain of your PlusPlus address, or set PP_BASE_URL.")
-    if not demo and "api_token" not in values:
+    if not demo and not by_callers and "api_token" not in values:
         missing.append("PP_API_TOKEN is not set. Create a token in PlusPlus under Dashboard, API Tokens.")
     try:
         settings = Settings(**values)
@@ -336,7 +296,7 @@ def _without_secrets(lines: Iterable[str], values: Mapping[str, Any]) -> list[st
     for name in _SECRETS:
         value = values.get(name, "")
         text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        hidden |= {part for part in (text, *text.split()) if len(part) > 6}
+        hidden |= {part for part in (text, *re.split(r"[\s,]+", text)) if len(part) > 6}
     return [re.sub("|".join(map(re.escape, sorted(hidden, key=len, reverse=True))) or r"(?!)", "…", x) for x in lines]
 
 
@@ -344,14 +304,11 @@ def _oddities(settings: Settings, env: Mapping[str, str]) -> Iterable[str]:
     names = [variable(name) for name in Settings.model_fields]
     for name in sorted(name for name, value in env.items() if value):
         if name.upper().startswith("PP_") and name.upper() not in names:
-            yield f"{name} is not a setting of this server{_nearest(name, names)}; it is ignored."
+            yield f"{name} is not a setting of this server{did_you_mean(name, names)}; it is ignored."
     token = settings.api_token.get_secret_value()
     if token and not token.startswith("pp_"):
         yield "PP_API_TOKEN does not start with pp_, as tokens of the Public API v2 do."
+    if settings.caller_tokens and not settings.secret_key.get_secret_value():
+        yield "PP_SECRET_KEY is not set: confirmations are good for this process only, until it stops."
     if settings.base_url and not urlsplit(settings.base_url).path:
         yield f"PP_BASE_URL has no path; the API is usually at {API_PATH}."
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = nearest(name, known)
-    return f" (did you mean {near}?)" if near else ""

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from pp_mcp import __version__
-from pp_mcp.config import Settings, load, variable
+from pp_mcp.config import TOOLSETS, Settings, load, variable
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.inventory import ALL_TOOLS, enabled
 
@@ -72,14 +72,14 @@ def files(root: Path) -> dict[Path, str]:
     """Every file of the contract, with the content it should have.
 
     Raises:
-        OSError: README.md or server.json cannot be read.
-        ValueError: README.md lacks the marks of a table, or server.json describes no server.
+        OSError: a page with a table, or server.json, cannot be read.
+        ValueError: a page lacks the marks of its table, or server.json describes no server.
     """
-    tools, readme, registry = root / "tools", root / "README.md", root / "server.json"
+    tools, registry = root / "tools", root / "server.json"
     return {
         **{tools / f"{tool.name}.json": _json(tool_definition(tool)) for tool in ALL_TOOLS},
         tools / "README.md": _TOOLS_README.format(table=_tools_table()),
-        readme: _readme(readme.read_text(encoding="utf-8")),
+        **{root / name: page(root / name, mark, table()) for name, (mark, table) in TABLES.items()},
         registry: _server_json(registry.read_text(encoding="utf-8")),
     }
 
@@ -102,19 +102,53 @@ def _settings_table() -> str:
     return "\n".join(["| variable | what it sets |", "| --- | --- |", *rows])
 
 
-def _readme(text: str) -> str:
-    """README.md with its tables, between the comments that mark them, and its counts of tools as the code has them."""
-    for mark, table in {"tools": _tools_table(), "settings": _settings_table()}.items():
-        opening, closing = f"<!-- {mark} -->", f"<!-- /{mark} -->"
-        before, start, rest = text.partition(opening)
-        _, end, after = rest.partition(closing)
-        if not start or not end:
-            raise ValueError(f"README.md lacks the marks {opening} and {closing} around a table")
-        text = f"{before}{opening}\n{table}\n{closing}{after}"
+TABLES = {
+    "README.md": ("tools", _tools_table),
+    "docs/settings.md": ("settings", _settings_table),
+}
+"""The pages with a part that is made from the code: the comment that marks it, and what makes it."""
+
+
+def page(path: Path, mark: str, table: str) -> str:
+    """A page with its table, between the comments that mark it, and its counts of tools as the code has them."""
+    opening, closing = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, start, rest = path.read_text(encoding="utf-8").partition(opening)
+    _, end, after = rest.partition(closing)
+    if not start or not end:
+        raise ValueError(f"{path.name} lacks the marks {opening} and {closing} around a table")
+    text = f"{before}{opening}\n{table}\n{closing}{after}"
     default = enabled(load(demo=True, environ={}).toolsets)
     for words, count in {"serves {} tools": len(default), "all {} tools": len(ALL_TOOLS)}.items():
         text = re.sub(words.format(r"\d+"), words.format(count), text)
     return text
+
+
+_REMOTE: dict[str, Any] = {
+    "type": "streamable-http",
+    "url": "https://{host}/mcp",
+    "variables": {"host": {"description": "Where your organisation serves pp-mcp.", "isRequired": True}},
+    "headers": [
+        {
+            "name": "Authorization",
+            "description": "The token of that server, if it has its own sign-in.",
+            "value": "Bearer {token}",
+            "isSecret": True,
+            "variables": {"token": {"description": "The token that its administrator gave you.", "isSecret": True}},
+        },
+        {
+            "name": "X-PP-Token",
+            "description": "Your own API token from PlusPlus, if the server acts with each caller's.",
+            "isSecret": True,
+        },
+        {"name": "X-PP-Tenant", "description": "Your tenant, if the server serves several: acme."},
+        {
+            "name": "X-PP-Read-Only",
+            "description": "true: offer only tools that change nothing.",
+            "choices": ["true", "false"],
+        },
+        {"name": "X-PP-Toolsets", "description": f"Offer only these toolsets: {', '.join(TOOLSETS)}."},
+    ],
+}
 
 
 def _server_json(text: str) -> str:
@@ -124,6 +158,7 @@ def _server_json(text: str) -> str:
         server["version"] = __version__
         for package in server["packages"]:
             package.update(version=__version__, environmentVariables=environment_variables())
+        server["remotes"] = [_REMOTE]
     except (ValueError, KeyError, TypeError, AttributeError) as mistake:
         raise ValueError(f"server.json does not describe a server with packages: {mistake}") from mistake
     return _json(server)
@@ -147,9 +182,9 @@ def differences(root: Path) -> dict[Path, str]:
 def write(root: Path) -> dict[Path, str]:
     """Brings the files up to date; answers which ones, and whether each was written or removed."""
     wanted, done = files(root), dict[Path, str]()
-    (root / "tools").mkdir(exist_ok=True)
     for path in differences(root):
         if path in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(wanted[path], encoding="utf-8")
         else:
             path.unlink()

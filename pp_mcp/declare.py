@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, tzinfo
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ MOST_ENTRIES = 1_000
 
 _PLAIN = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 
-_FOR_READERS = {"resolved", "left_out", "undo_note"}
+_FOR_READERS = {"resolved", "left_out", "undo_note", "expires_at"}
 """Fields of an answer that no program needs: the schema spares their words, as further fields are allowed anyway."""
 
 
@@ -161,6 +161,8 @@ class Call:
     api: Api
     today: date
     """The day that "overdue" and "due" are measured against: UTC's, unless PP_TIMEZONE says otherwise."""
+    zone: tzinfo = UTC
+    """The time zone that a bare date in an argument is a day of."""
     secrets_dir: Path | None = None
     """Where a new API token's secret is written, in a file only its owner can read; None: the user's state folder."""
     progress: Callable[[float, float | None, str], Awaitable[None]] | None = None

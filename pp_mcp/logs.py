@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import sys
 import time
+import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
 
 QUIET_SECONDS = 10.0
 """Seconds for which a library's warning is not repeated."""
@@ -32,11 +37,54 @@ class Seldom(logging.Filter):
         return is_due
 
 
-def log_to_stderr(level: str) -> None:
+CALL: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("CALL", default=())
+"""What every line about the call under way says in JSON: its tool, and the request's id."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+@contextmanager
+def about(tool: str, request_id: str | None) -> Generator[None]:
+    """Marks the lines of one call. `request_id` is what the balancer's X-Request-Id says; else there is a new one."""
+    known = request_id if request_id and _REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex
+    token = CALL.set((("tool", tool), ("request_id", known)))
+    try:
+        yield
+    finally:
+        CALL.reset(token)
+
+
+class JsonLines(logging.Formatter):
+    """A JSON object a line: time (ISO 8601, UTC), level, logger, message; within a call, tool, request_id and, where
+    there are traces, trace_id; of an error, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **dict(CALL.get()),
+        }
+        from opentelemetry import trace
+
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            line["trace_id"] = f"{span.trace_id:032x}"
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        if record.exc_text:
+            line["exception"] = record.exc_text
+        return json.dumps(line, ensure_ascii=False)
+
+
+def log_to_stderr(level: str, form: str = "text") -> None:
     """Never to stdout, which on stdio belongs to the protocol. A library's details may contain answers and tokens."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Seldom())
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    lines = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonLines() if form == "json" else lines)
     logging.basicConfig(
         level=max(logging.WARNING, logging.getLevelNamesMapping()[level]), handlers=[handler], force=True
     )

@@ -19,6 +19,9 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 _KEPT_FORMAT = {"\u200c", "\u200d"}
 # Joiners are part of how some scripts and emoji are written; every other format character only hides.
 _HIDDEN = re.compile(r"[\u115f\u1160\u3164\uffa0\u034f\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0e\U000e0100-\U000e01ef]")
+_FAR = re.compile("[\u034f-\U0010ffff]")
+"""What `_HIDDEN` finds is among these; names in Latin letters have none of them, which is quick to see."""
+
 _KEYCAPS = frozenset("0123456789#*")
 """What an emoji selector may follow besides characters that have an emoji form."""
 
@@ -36,9 +39,13 @@ def neutralise(text: str, limit: int | None = None) -> str:
 
     Newlines and tabs become spaces when they stand in one-line values; a longer text ends with `CUT_MARK`.
     """
-    cleaned = _ANSI.sub("", text)
-    if not cleaned.isascii() or not cleaned.isprintable():
-        cleaned = _HIDDEN.sub("", "".join(_visible(cleaned)))
+    cleaned = _ANSI.sub("", text) if "\x1b" in text else text
+    is_printable = cleaned.isprintable()
+    if not is_printable or "\ufe0f" in cleaned:
+        # Of what counts as printable, only this selector depends on what stands before it.
+        cleaned = "".join(_visible(cleaned))
+    if not cleaned.isascii() and _FAR.search(cleaned):
+        cleaned = _HIDDEN.sub("", cleaned)
     if limit is not None and len(cleaned) > limit:
         cleaned = cleaned[: max(limit - len(CUT_MARK), 0)].rstrip() + CUT_MARK
     return cleaned
@@ -110,11 +117,11 @@ def mixed_words(text: str) -> list[str]:
     return mixed
 
 
-_TOOL = (
-    "(add|archive|assign|bulk|complete|create|delete|drop|exempt|get|list|remove|replace|report|revert|search|unarchive"
-    "|update)_(api_token|articles?|assign|assignments?|completion|content|enrollments|exemption|groups?|learner"
-    "|overdue|update|users?)"
+_VERBS = (
+    "add|archive|assign|bulk|complete|create|delete|drop|exempt|get|list|remove|replace|report|revert|search|unarchive"
+    "|update"
 )
+_NOUNS = "api_token|article|assign|completion|content|enrollments|exemption|group|learner|overdue|update|user"
 _ORDERS = re.compile(
     r"\b(ignore|disregard|override)\s+((all|any|the|your|of|these|my)\s+)*(previous|prior|above|earlier|instructions?)\b"
     r"|\bforget\s+(\w+\s+){0,3}instructions?\b"
@@ -123,14 +130,26 @@ _ORDERS = re.compile(
     r"|\b(note|notice|message|instructions?) (to|for) (the |all |any )?(ai (assistant|agent|model)|llm|language model)"
     r"|\bthe user (has )?(already )?(agreed|approved|confirmed|consented)\b"
     r"|\b(do not|don't) (tell|inform) the user\b|\bwithout (telling|informing|asking) the user\b"
-    rf"|\bconfirm_(token|replace|large_removal)\b|\b{_TOOL}",
+    rf"|\bconfirm_(token|replace|large_removal)\b|\b({_VERBS})_({_NOUNS})",
     re.IGNORECASE,
 )
+_NEEDED = (
+    *("ignore", "disregard", "override", "forget", "system", "ai a", "ai m", "llm", "language model", "the user"),
+    *("confirm_", *(f"_{noun}" for noun in _NOUNS.split("|"))),
+)
+"""One of these stands in every text that `_ORDERS` finds; looking for them takes a tenth of the time."""
+_ALIKE = re.compile("[\u0130\u0131\u017f\u212a]")
+"""The letters beyond ASCII that a pattern without case takes for one of its letters."""
 
 
 def looks_like_instructions(text: str) -> bool:
     """Whether a tenant's text reads like orders to an assistant: a hint for the reader, not a filter."""
-    return _ORDERS.search(" ".join(neutralise(text).split())) is not None
+    plain = " ".join(neutralise(text).split())
+    lower = plain.lower()
+    for part in _NEEDED:
+        if part in lower:
+            return _ORDERS.search(plain) is not None
+    return _ALIKE.search(plain) is not None and _ORDERS.search(plain) is not None
 
 
 def quoted(text: str, limit: int = 80) -> str:

@@ -52,7 +52,7 @@ NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 TODAY = NOON.date()
 
 SMALL = Sizes(people=60, content_items=40, assignments=300, enrollments=60)
-KEY = "a key that only the tests have, of 40 ch."
+KEY = "a key that only the tests have: 40 chars."
 
 
 def small_tenant(**options: Any) -> Tenant:
@@ -161,7 +161,7 @@ def make_server(
         made, transport=transport or tenant.transport(), clock=clock or Clock(), secrets_dir=secrets_dir
     )
     if now is not None:
-        server.runtime.confirmer = Confirmer(key.encode(), made.base_url, made.confirm, now)
+        server.runtime.confirmer = Confirmer([key.encode()], made.base_url, made.confirm, now)
     return server
 
 
@@ -339,7 +339,7 @@ class Stage:
         """What a tool's function gives: an answer, or the plan of a write."""
         operation = BY_NAME[tool]
         call = self.call(budget=budget, today=today)
-        values, _ = await prepare(operation, given, call.api)
+        values, _ = await prepare(operation, given, call)
         self.values = values
         return await operation.function(call, **values)
 
@@ -431,3 +431,9 @@ class Stage:
             "(SELECT content_item_id FROM assignments a JOIN users u ON u.id = a.user_id WHERE u.email = ?) ORDER BY id"
         )
         return self.one(query, person)
+
+
+async def settled(turns: int = 60) -> None:
+    """Gives every task its turns until all of them wait for something. `wait_all_tasks_blocked` would wait 0.1 s."""
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()

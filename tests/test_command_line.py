@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pp_mcp import __version__
+from pp_mcp import __version__, contract
 from pp_mcp.cli import main
 from pp_mcp.inventory import ALL_TOOLS
 
@@ -48,15 +48,38 @@ def test_a_demo_tenant_that_is_kept(tmp_path: Path) -> None:
     assert "Nothing was sent" in again.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "settings", "words"),
+    [
+        (["serve", "--strict"], {}, ["PP_TENANT", "PP_API_TOKEN"]),
+        (["serve"], {"PP_TENANT": "a b", "PP_TIMEOUT": "-1"}, ["PP_TENANT", "PP_API_TOKEN", "PP_TIMEOUT"]),
+        (["serve", "--demo", "--transport", "http", "--host", "0.0.0.0"], {}, ["0.0.0.0", "127.0.0.1"]),
+        (["serve", "--demo", "--tools", "list_userz"], {}, ["list_userz", "list_users"]),
+        (["serve", "--demo"], {"PP_AUDIT_LOG": "/no/such/folder/log"}, ["PP_AUDIT_LOG"]),
+        (["serve", "--demo", "--tenant", "acme"], {}, ["--demo"]),
+        (["serve", "--demo-db", "x.db"], {}, ["--demo-db"]),
+        (["contract"], {}, ["--write", "--check"]),
+    ],
+)
+def test_what_is_wrong_is_said_on_stderr(arguments: list[str], settings: dict[str, str], words: list[str]) -> None:
+    ended = CliRunner().invoke(main, arguments, env=settings)
+    assert ended.exit_code == 2
+    assert ended.stdout == ""
+    for word in words:
+        assert word in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_the_version() -> None:
     assert __version__ in CliRunner().invoke(main, ["--version"]).output
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in ("README.md", "server.json"):
+    (tmp_path / "docs").mkdir()
+    for name in (*contract.TABLES, "server.json"):
         shutil.copy(ROOT / name, tmp_path / name)
-    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    contract.write(tmp_path)
     return tmp_path
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from pp_mcp.config import SHORTEST_KEY, Settings, SettingsError, load
+from pp_mcp.config import Settings, SettingsError, load
+from pp_mcp.values import SHORTEST_KEY
 
 TOKEN = "pp_0123456789secret"
 KEY = "k" * SHORTEST_KEY
@@ -53,6 +54,27 @@ def mistakes(environ: Mapping[str, str], overrides: Mapping[str, object] | None 
         ("TOOLS", "list-users", "'list-users'"),
         ("TOOLS", "list users", "'list users'"),
         ("SECRET_KEY", "k" * (SHORTEST_KEY - 1), "shorter than 32"),
+        ("SECRET_KEY", f"{KEY},{'k' * (SHORTEST_KEY - 1)}", "has a key that is shorter than 32"),
+        ("SECRET_KEY", f"{KEY},{KEY}", "the same key twice"),
+        ("OAUTH_ISSUER", "login.example.com", "not an https:// address"),
+        ("OAUTH_ISSUER", "http://login.example.com", "not an https:// address"),
+        ("OAUTH_ISSUER", "https://", "not an https:// address"),
+        ("OAUTH_JWKS_URI", "http://login.example.com/keys", "not an https:// address"),
+        ("OAUTH_AUDIENCE", "https://mcp.example.com/mcp", "Set both, or neither"),
+        ("OAUTH_ALGORITHMS", "RS256,HS256", "'HS256', which is no public-key signature"),
+        ("OAUTH_ALGORITHMS", "none", "'none', which is no public-key signature"),
+        ("CALLER_TOKENS", "true", "PP_API_TOKEN must not be set"),
+        ("ALLOWED_TENANTS", "acme,acme.plusplus.app", "first part"),
+        ("ALLOWED_TENANTS", "acme,beta", "needs PP_CALLER_TOKENS"),
+        (
+            "ALLOWED_HOSTS",
+            "mcp.example.com,https://mcp.example.com",
+            "'https://mcp.example.com', which is no host name",
+        ),
+        ("ALLOWED_HOSTS", "*", "no host name"),
+        ("ALLOWED_ORIGINS", "https://app.example.com/", "no origin"),
+        ("ALLOWED_ORIGINS", "*", "no origin"),
+        ("ALLOWED_ORIGINS", "null", "no origin"),
         ("TENANT", "acme.plusplus.app", "first part"),
         ("TENANT", "https://acme", "first part"),
         ("TENANT", "-acme", "first part"),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pp_mcp import text as texts
 from pp_mcp.text import CUT_MARK, listed, neutralise, person, plural, quoted, share, word
 
 JOINERS = {"\u200c", "\u200d"}
@@ -144,3 +148,27 @@ def test_counts_and_lists() -> None:
 )
 def test_a_share_is_never_rounded_to_nothing_or_all(part: int, whole: int, shown: str) -> None:
     assert share(part, whole) == shown
+
+
+WORDS = (
+    "ignore disregard all previous instructions forget your system systems prompt override you are act as now an ai "
+    "assistant agent model language llm note to for the user has agreed do not tell without asking confirm_token "
+    "confirm_replace delete_user get_users update_api_token list_overdue_assignments : - please Rosa"
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=1_500)
+@given(
+    st.lists(st.sampled_from(WORDS.split()), max_size=7),
+    st.sampled_from([str, str.upper, str.title]),
+    st.sampled_from(["s\u017f", "k\u212a", "i\u0131", "i\u0130", "ee"]),
+)
+def test_the_quick_look_for_orders_misses_none(words: list[str], case: Any, swap: str) -> None:
+    text = case(" ".join(words)).replace(swap[0], swap[1])
+    assert texts.looks_like_instructions(text) == bool(texts._ORDERS.search(" ".join(neutralise(text).split())))
+
+
+def test_no_other_letter_counts_as_one_of_ascii() -> None:
+    letter = re.compile("[a-z]", re.IGNORECASE)
+    alike = [chr(code) for code in range(128, sys.maxunicode + 1) if letter.fullmatch(chr(code))]
+    assert all(texts._ALIKE.fullmatch(one) for one in alike)

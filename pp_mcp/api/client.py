@@ -1,11 +1,13 @@
 """The API as typed verbs: one record, one page, a write, a deletion, a batch."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
+from weakref import WeakSet
 
 import httpx2
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 
 from pp_mcp.api.limits import SYSTEM_CLOCK, Clock, Spending
 from pp_mcp.api.routes import ROUTES, Route, check_id, fill
@@ -66,6 +68,7 @@ class Client:
             chance=chance,
         )
         self._kept: dict[str, httpx2.Response] = {}
+        self._calls: WeakSet[Api] = WeakSet()
 
     def __repr__(self) -> str:
         return f"Client(base_url={self.base_url!r})"
@@ -75,7 +78,14 @@ class Client:
 
         Callers share the requests that may run at once and the rate budget evenly. The caller "" is alone.
         """
-        return Api(self._sender, self.budget if budget is None else budget, caller, self.routes, self._kept)
+        api = Api(self._sender, self.budget if budget is None else budget, caller, self.routes, self._kept)
+        self._calls.add(api)
+        return api
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a call that may still send something is under way."""
+        return bool(self._calls)
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,6 +149,13 @@ class Api(Spending):
         headers = {"if-none-match": kept.headers["etag"]} if kept else {}
         return (await self._run(operation, read, public_id=public_id, headers=headers)).value
 
+    async def look(
+        self, method: Literal["GET", "HEAD", "OPTIONS"], operation: str, public_id: str | None = None
+    ) -> httpx2.Response:
+        """The answer to a method that changes nothing on the operation's path, whatever its status. It is sent once."""
+        path = fill(self.routes[operation].path, public_id)
+        return await self._sender.look(operation, self._sender.http.build_request(method, path), self)
+
     async def page(
         self, operation: str, model: type[M], *, page: int = 1, page_size: int = 25, **filters: Filter
     ) -> Page[M]:
@@ -155,7 +172,7 @@ class Api(Spending):
             if issubclass(model, Facts) and (found := model.page_in(response.content)) is not None:
                 return cast(Page[M], read_page(found, page=page, page_size=page_size))
             rows = read_page(json_of(response), page=page, page_size=page_size)
-            items = [_row(model, row) for row in rows.items]
+            items = _rows(model, rows.items)
             return Page(items, rows.page, rows.page_size, rows.total_count, rows.total_pages)
 
         return (await self._run(operation, read, filters={**filters, "page": page, "page_size": page_size})).value
@@ -211,9 +228,7 @@ class Api(Spending):
         route = self.routes[operation]
         path, query = fill(route.path, public_id), _query(operation, route, filters or {})
         try:
-            request = self._sender.http.build_request(
-                route.method, path, params=query or None, json=body, headers=headers
-            )
+            request = self._sender.request(route.method, path, query, body, headers)
         except ValueError:
             raise InvalidArgument.naming({"request": "contains NaN, infinity or invalid Unicode text"}) from None
         return await self._sender.send(operation, route, request, self, read, gone=gone)
@@ -223,7 +238,7 @@ def _record(model: type[M], response: httpx2.Response, public_id: str | None) ->
     """Raises ValueError for a record with another id than the one that was asked for."""
     body = json_of(response)
     inner = cast(dict[str, object], body).get("data") if isinstance(body, dict) else None
-    record = _validated(model, cast(object, inner if isinstance(inner, dict) else body))
+    record = _validated(model, model.model_validate, cast(object, inner if isinstance(inner, dict) else body))
     found = getattr(record, "public_id", None)
     if public_id is not None and isinstance(found, str) and _same(found) != _same(public_id):
         raise ValueError("it is about another record than the one that was asked for")
@@ -241,17 +256,24 @@ def _nothing(response: httpx2.Response) -> None:
         raise ValueError("it is not a JSON object")
 
 
-def _validated(model: type[M], value: object) -> M:
+@cache
+def _list_of(model: Any) -> TypeAdapter[list[Any]]:
+    return TypeAdapter(list[model])  # pyright: ignore[reportInvalidTypeForm] - a class, known when it runs
+
+
+def _validated(model: type[BaseModel], validate: Callable[[object], T], value: object) -> T:
     try:
-        return model.model_validate(value)
+        return validate(value)
     except ValidationError as mistake:
         faults = mistake.errors(include_url=False, include_context=False, include_input=False)
         lines = [f"{'.'.join(str(step) for step in fault['loc']) or 'it'}: {fault['msg']}" for fault in faults[:3]]
         raise ValueError(f"it is not a valid {model.__name__} ({'; '.join(lines)})") from None
 
 
-def _row(model: type[M], value: object) -> M:
-    return model.of(_validated(model.whole, value)) if issubclass(model, Facts) else _validated(model, value)
+def _rows(model: type[M], values: list[object]) -> list[M]:
+    if issubclass(model, Facts):
+        return [model.of(one) for one in _validated(model.whole, _list_of(model.whole).validate_python, values)]
+    return _validated(model, _list_of(model).validate_python, values)
 
 
 def _query(operation: str, route: Route, filters: Mapping[str, Filter]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import anyio
 import httpx2
 
 from pp_mcp.errors import OutOfTime, RateLimited, seconds_in, wait_told
+from pp_mcp.telemetry import RATE_LEFT, RATE_WAIT
 
 SHORT = 10
 """The first so many requests of a call go before later ones of other calls; then it is first come, first served."""
@@ -130,6 +131,7 @@ class RateBudget:
         # than the rounding of whole seconds, to either side, is another window.
         if self._left is not None and now < self._reset_at and abs(until - self._reset_at) <= 1.5:
             if left < self._left:
+                RATE_LEFT.set(left)
                 self._left, self._probe_at = left, min(self._reset_at, now + self._max_pause)
             return
         self._used.clear()
@@ -146,6 +148,7 @@ class RateBudget:
     def _close(self, left: int, seconds: float) -> None:
         now = self._clock.now()
         self._left, self._reset_at = left, now + seconds
+        RATE_LEFT.set(left)
         self._probe_at = now + min(seconds, self._max_pause)
 
     def _kept_from(self, caller: str) -> int:
@@ -221,10 +224,13 @@ class Gate:
             if opens_at <= now:
                 await waiter.wake.wait()
             else:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self._wake_at, opens_at, waiter)
-                    await waiter.wake.wait()
-                    group.cancel_scope.cancel()
+                try:
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(self._wake_at, opens_at, waiter)
+                        await waiter.wake.wait()
+                        group.cancel_scope.cancel()
+                finally:
+                    RATE_WAIT.record(self._clock.now() - now)
         if scope.cancelled_caught and waiter.departed is None:
             raise OutOfTime(seconds=spending.budget)
         if waiter.departed is None:

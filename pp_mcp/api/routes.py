@@ -117,7 +117,7 @@ ROUTES: dict[str, Route] = {
 }
 
 _PARAMETER = r"^[A-Za-z0-9_.\[\]-]{1,64}$"
-_STEPS = re.compile(r"(?:/(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+|\{[a-z_]+\}))+")
+_STEPS = re.compile(r"(?:/(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+|\{[a-z_]+\}))+/?")
 
 
 class RouteOverride(BaseModel):

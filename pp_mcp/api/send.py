@@ -19,6 +19,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
 from typing import Any, Generic, TypeVar, cast
@@ -44,6 +45,7 @@ from pp_mcp.errors import (
     clean,
     error_from_answer,
 )
+from pp_mcp.telemetry import API_RETRIES, Ending, api_request
 
 T = TypeVar("T")
 
@@ -112,8 +114,14 @@ def _number(text: str) -> int | float:
 
 
 def _depth(value: object) -> int:
-    inner = cast(dict[str, object], value).values() if isinstance(value, dict) else cast(list[object], value)
-    return 1 + max((_depth(one) for one in inner if type(one) in (dict, list)), default=0)
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        inner = [
+            cast(dict[str, object], one).values() if type(one) is dict else cast(list[object], one) for one in level
+        ]
+        level = [one for values in inner for one in values if type(one) in (dict, list)]
+    return depth
 
 
 def request_id_of(response: httpx2.Response) -> str | None:
@@ -158,6 +166,7 @@ class Sender:
             url = httpx2.URL()
         if not url.is_absolute_url:
             raise ValueError("base_url must be an absolute http(s) URL")
+        trust_env = not _is_loopback(url.host)
         self.http = httpx2.AsyncClient(
             base_url=base_url,
             headers={
@@ -171,8 +180,10 @@ class Sender:
             limits=httpx2.Limits(max_connections=max_concurrency, max_keepalive_connections=max_concurrency),
             transport=transport,
             # A proxy named in the environment would see the token, and cannot reach a loopback address anyway.
-            trust_env=not _is_loopback(url.host),
+            trust_env=trust_env,
+            verify=_tls(trust_env=trust_env) if transport is None else True,
         )
+        self._base_url, self._headers = base_url.rstrip("/"), dict(self.http.headers)
         # Shorter texts are no secrets, and may stand anywhere by chance.
         self._secret = token.get_secret_value().encode() if len(token.get_secret_value()) >= 8 else None
         self._timeout = timeout
@@ -180,6 +191,18 @@ class Sender:
         self._gate = Gate(clock, places=max_concurrency, max_pause=max_pause)
         self._chance = chance or random.random  # not for secrets: only spreads repeated requests
         self.clock = clock
+
+    def request(
+        self, method: str, path: str, query: Mapping[str, str], body: object, headers: Mapping[str, str] | None
+    ) -> httpx2.Request:
+        """A request to the tenant. The client's own way of building one parses the address four times.
+
+        Raises ValueError for a body that is not JSON.
+        """
+        url = f"{self._base_url}/{path.lstrip('/')}"
+        return httpx2.Request(
+            method, url, params=query or None, json=body, headers={**self._headers, **(headers or {})}
+        )
 
     async def send(
         self,
@@ -205,7 +228,10 @@ class Sender:
                 raise pending or refused from None
             attempts += 1
             try:
-                response = await self._attempt(operation, request, spending, departed)
+                if attempts > 1:
+                    API_RETRIES.add(1, {"route": route.path})
+                with api_request(request.method, route.path, self.http.base_url.host) as ending:
+                    response = await self._attempt(operation, request, spending, departed, ending)
                 lost = gone is not None and pending is not None and response.status_code == 404
                 value = gone(response) if gone and lost else _read(operation, request, response, read)
                 return Written(value, response.status_code, attempts, request_id_of(response))
@@ -231,8 +257,13 @@ class Sender:
             if not isinstance(error, RateLimited):
                 await self.clock.sleep(delay)
 
+    async def look(self, operation: str, request: httpx2.Request, spending: Spending) -> httpx2.Response:
+        """The answer to a request that changes nothing, whatever its status. It is sent once; errors as of `send`."""
+        departed = await self._gate.enter(spending, operation=operation, method=request.method)
+        return await self._attempt(operation, request, spending, departed, Ending())
+
     async def _attempt(
-        self, operation: str, request: httpx2.Request, spending: Spending, departed: float
+        self, operation: str, request: httpx2.Request, spending: Spending, departed: float, ending: Ending
     ) -> httpx2.Response:
         """Sends once and leaves the gate. Raises NotReached, AnswerLost."""
         method, is_write = request.method, request.method != "GET"
@@ -242,6 +273,7 @@ class Sender:
             # A write that has begun is not abandoned halfway: nobody would know what became of it.
             with anyio.CancelScope(shield=is_write):
                 outcome = await self._exchange(operation, request, min(self._timeout, spending.remaining))
+            ending.outcome = outcome.status_code if isinstance(outcome, httpx2.Response) else type(outcome).__name__
             await anyio.lowlevel.checkpoint_if_cancelled()
         except anyio.get_cancelled_exc_class():
             if is_write:
@@ -253,8 +285,9 @@ class Sender:
             spending.requests += not isinstance(outcome, NotReached)
             spending.writes += is_write and not isinstance(outcome, NotReached)
             spending.note(response and request_id_of(response))
-            elapsed = (self.clock.now() - departed) * 1000
-            log.debug("%s %s %s, %.0f ms", method, operation, _ending(outcome), elapsed)
+            if log.isEnabledFor(logging.DEBUG):
+                elapsed = (self.clock.now() - departed) * 1000
+                log.debug("%s %s %s, %.0f ms", method, operation, _ending(outcome), elapsed)
         if isinstance(outcome, httpx2.Response):
             return outcome
         raise outcome
@@ -310,6 +343,10 @@ class Sender:
         # As bytes: a header may hold anything, and httpx2 would encode text as ASCII.
         headers = [(name, hide(value)) for name, value in head.headers.raw if name.lower() not in packing]
         return httpx2.Response(head.status_code, headers=headers, content=hide(bytes(body)))
+
+
+_tls = cache(httpx2.create_ssl_context)
+"""Reading the certificates takes 20 ms and a megabyte: clients of many callers share them."""
 
 
 def _is_loopback(host: str) -> bool:

@@ -27,6 +27,7 @@ from pp_mcp.errors import (
     UnexpectedAnswer,
 )
 from pp_mcp.models import Page
+from pp_mcp.telemetry import ROWS_READ
 
 WORKERS = 16
 """Tasks at once; the client limits how many requests really run at once."""
@@ -222,6 +223,7 @@ class _Pass(Generic[RowT]):
         self.shifted = self.shifted or page.total_count != self.total
         self.total = page.total_count
         self._empty += not page.items
+        ROWS_READ.add(len(page.items))
         for row in page.items:
             key = hash(getattr(row, "public_id", None))
             if key in self.seen:

@@ -82,18 +82,18 @@ class Entry:
 
 
 class AuditLog:
-    """The log of one tenant, in a file, or on stderr if `path` is `-`."""
+    """The log, in a file, or on stderr if `path` is `-`. `tenant` is what a line is about, or says so at the time."""
 
     def __init__(
         self,
         path: str,
-        tenant: str,
+        tenant: str | Callable[[], str],
         *,
         records_reads: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._path = None if path == "-" else Path(path).expanduser()
-        self._tenant = tenant
+        self._tenant = tenant if callable(tenant) else lambda: tenant
         self._now = now
         self.records_reads = records_reads
         """Whether reads of people are recorded too."""
@@ -123,7 +123,7 @@ class AuditLog:
             Refused: it could not be written; the file is unchanged.
         """
         moment = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        whole = _bounded({"time": moment, "tenant": self._tenant, **record})
+        whole = _bounded({"time": moment, "tenant": self._tenant(), **record})
         try:
             await anyio.to_thread.run_sync(self._append, whole)
         except OSError as error:

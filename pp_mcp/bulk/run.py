@@ -137,6 +137,7 @@ class _Run(Run[ItemT]):
         self._call, self._count, self._label, self._write, self._look = call, count, label, write, look
         self._failures = self._refusals = 0
         self._under_way: set[anyio.CancelScope] = set()
+        self._looking: set[anyio.CancelScope] = set()
         self.begun: set[int] = set()
         self.over = False
 
@@ -153,6 +154,8 @@ class _Run(Run[ItemT]):
         finally:
             if not self.over:
                 self.stop(why)
+                for scope in self._looking:
+                    scope.cancel()
                 for scope in self._under_way:
                     scope.deadline = anyio.current_time() + LAST_SECONDS
 
@@ -164,7 +167,7 @@ class _Run(Run[ItemT]):
             self.stop(OUT_OF_TIME)
         try:
             async with self._call.item():
-                needed = self.stopped is None and (self._look is None or await self._look(item))
+                needed = self.stopped is None and await self._needed(item)
                 if self.stopped is not None:
                     return False
                 status, reason = await self._written(item) if needed else ("unchanged", None)
@@ -183,6 +186,17 @@ class _Run(Run[ItemT]):
         done = len(self.outcomes)
         await self._call.report(done, self._count, f"{done:,} of {self._count:,} done")
         return True
+
+    async def _needed(self, item: ItemT) -> bool:
+        if self._look is None:
+            return True
+        with anyio.CancelScope() as scope:
+            self._looking.add(scope)
+            try:
+                return await self._look(item)
+            finally:
+                self._looking.discard(scope)
+        return False
 
     async def _written(self, item: ItemT) -> tuple[OutcomeStatus, str | None]:
         with anyio.CancelScope(shield=True) as scope:

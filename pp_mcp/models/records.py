@@ -51,9 +51,11 @@ class PersonRef(NamedRecord):
     def _full_name(cls, value: object) -> object:
         """Fills `name` from `first_name` and `last_name`, which the guides show instead (both documented)."""
         record = cast(dict[str, Any], value) if isinstance(value, dict) else {}
+        if record.get("name") or not record:
+            return cast(object, value)
         parts = [record.get("first_name"), record.get("last_name")]
         full = " ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())
-        return {**record, "name": full} if full and not record.get("name") else cast(object, value)
+        return {**record, "name": full} if full else record
 
     @property
     def label(self) -> str:

@@ -22,8 +22,8 @@ NO_ENROLLMENT = "An assignment of an event is not an enrollment: people enroll t
 DueFromArg = Annotated[params.DayArg, Field(description="Due on or after.")]
 DueUntilArg = Annotated[params.DayArg, Field(description="Due on or before.")]
 
-CompletedFromArg = Annotated[params.FromArg, Field(description="Completed at or after, date or time.")]
-CompletedUntilArg = Annotated[params.UntilArg, Field(description="Completed at or before, date or time.")]
+CompletedFromArg = Annotated[params.FromArg, Field(description="Completed from, date (whole day) or ISO time.")]
+CompletedUntilArg = Annotated[params.UntilArg, Field(description="Completed until, date or time.")]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from pp_mcp.answers import ListAnswer, Row, concise, full
+from pp_mcp.answers import ListAnswer, Row, rows_of
 from pp_mcp.api.walk import Coverage, walk
 from pp_mcp.declare import Call
 from pp_mcp.models import Assignment, Page
@@ -151,12 +151,11 @@ def list_answer(
         summary += f" Next: page={next_page}" + (f", or narrow with {listed(others, 5)}." if others else ".")
     if note:
         summary += f" {note}"
-    shown = full if detail == "full" else concise
     return ListAnswer[RowT](
         summary=summary,
         total_count=total,
         page=page.page,
         page_size=page.page_size,
         next_page=next_page,
-        items=[shown(row, thing) for thing in page.items],
+        items=rows_of(row, page.items, detail),
     )

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, tzinfo
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo
 
 from pp_mcp.declare import Reference
 from pp_mcp.errors import InvalidArgument
@@ -107,7 +107,7 @@ EnrollmentStatusArg = Annotated[
     Literal["enrolled", "waitlisted", "checked_in", "no_show", "dropped", "cancelled"], Field(description="Status.")
 ]
 AttendanceArg = Annotated[Literal["in_person", "online"], Field(description="How they attend.")]
-ArchivedArg = Annotated[bool, Field(description="true: only archived; false: none.")]
+ArchivedArg = Annotated[bool, Field(description="true: only archived; false: none; else both.")]
 HiddenFilterArg = Annotated[bool, Field(description="true: only hidden; false: none.")]
 ActiveFilterArg = Annotated[bool, Field(description="false: only leavers.")]
 OverdueArg = Annotated[bool, Field(description="true: only overdue.")]
@@ -137,41 +137,43 @@ def _day(value: object) -> object:
     raise ValueError("must be a date as YYYY-MM-DD, such as 2026-12-31")
 
 
-def _moment(text: object, end_of_day: bool) -> str:
+def _moment(text: object, info: ValidationInfo, of_day: time) -> str:
+    zone: tzinfo = info.context or UTC
     if isinstance(text, str):
         stripped = text.strip()
         try:
+            moment: datetime | None = None
             if re.fullmatch(r"\d{4}-\d{2}-\d{2}", stripped):
-                day = date.fromisoformat(stripped)
-                return f"{day.isoformat()}T{'23:59:59.999999' if end_of_day else '00:00:00'}Z"
-            if re.fullmatch(r"\d{4}-\d{2}-\d{2}[Tt ].+", stripped):
+                moment = datetime.combine(date.fromisoformat(stripped), of_day)
+            elif re.fullmatch(r"\d{4}-\d{2}-\d{2}[Tt ].+", stripped):
                 moment = datetime.fromisoformat(stripped)
-                moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-                return moment.replace(tzinfo=None).isoformat() + "Z"
+            if moment is not None:
+                moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+                return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
         except (ValueError, OverflowError):
             pass
     raise ValueError(
-        "must be a date (2026-12-31) or a time as ISO 8601 (2026-12-31T17:00:00Z; UTC where no zone is given)"
+        "must be a date (2026-12-31) or a time as ISO 8601 (2026-12-31T17:00:00Z; without a zone, in PP_TIMEZONE)"
     )
 
 
-def _from(value: object) -> str:
-    return _moment(value, end_of_day=False)
+def _from(value: object, info: ValidationInfo) -> str:
+    return _moment(value, info, time.min)
 
 
-def _until(value: object) -> str:
-    return _moment(value, end_of_day=True)
+def _until(value: object, info: ValidationInfo) -> str:
+    return _moment(value, info, time.max)
 
 
 EmailArg = Annotated[str, BeforeValidator(_email), Field(json_schema_extra={"format": "email"})]
 DayArg = Annotated[date, BeforeValidator(_day)]
-_MOMENT = Field(description="Date (whole day) or ISO time.")
+_MOMENT = Field(description="Date (whole day, PP_TIMEZONE) or ISO time.")
 FromArg = Annotated[str, BeforeValidator(_from), _MOMENT]
-"""A moment at or after which something happened: a date means its beginning, UTC."""
+"""A moment at or after which something happened: a date means its beginning in PP_TIMEZONE. As UTC."""
 UntilArg = Annotated[str, BeforeValidator(_until), _MOMENT]
-"""A moment at or before which something happened: a date means its end, UTC."""
+"""A moment at or before which something happened: a date means its end in PP_TIMEZONE. As UTC."""
 ExpiryArg = Annotated[str, BeforeValidator(_until), Field(description="Expiry: date (its end) or ISO time.")]
-"""A moment at which something ends: a date means its end, UTC."""
+"""A moment at which something ends: a date means its end in PP_TIMEZONE. As UTC."""
 DueArg = Annotated[DayArg, Field(description="Due date.")]
 
 

@@ -37,9 +37,9 @@ Dimension = Literal["user", "manager", "content_item", "content_type", "state", 
     csv="reports/assignments",
     columns="for each of group_by its name, and user_email, manager_email or content_item_id; of a user also manager, "
     "manager_email and is_active (true or false), and completed_all where several content items were asked for; then "
-    "total, people (distinct), completed, outstanding, overdue, dropped, exempted, other, inactive (assignments of "
-    "deactivated people), average_progress (0 to 1, of what is outstanding) and completion_rate (0 to 1). "
-    "Where PlusPlus counted, as it does for large reports that name no people: without people, inactive and "
+    "total, people (distinct), completed, outstanding, overdue, in_progress, dropped, exempted, other, inactive "
+    "(assignments of deactivated people), average_progress (0 to 1, of what is outstanding) and completion_rate (0 to "
+    "1). Where PlusPlus counted, as it does for large reports that name no people: without people, inactive and "
     "average_progress. With missing=true: user, user_email, manager, manager_email, is_active, missing (content "
     "items).",
 )

@@ -245,7 +245,9 @@ class Figures:
             "outstanding": outstanding(counts),
             "overdue": counts["overdue"],
         }
-        shown |= {name: counts[name] for name in ("dropped", "exempted", "other") if whole or counts[name]}
+        shown |= {
+            name: counts[name] for name in ("in_progress", "dropped", "exempted", "other") if whole or counts[name]
+        }
         if self.inactive and (whole or not self.by_person):
             shown["inactive"] = counts["inactive"]
         if self.complete and self.progress and (whole or outstanding(counts)):

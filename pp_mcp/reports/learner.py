@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from pp_mcp.answers import Answer, UserRow, concise, marked
+from pp_mcp.answers import Answer, UserRow, marked, rows_of
 from pp_mcp.api.walk import walk
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.models import AssignmentFacts
@@ -72,7 +72,7 @@ async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
         said += f" Next: {quoted(upcoming.content_item.name)}, due {word(upcoming.due_date)}."
     return LearnerAnswer(
         summary=said,
-        user=concise(UserRow, user),
+        user=rows_of(UserRow, [user], "concise")[0],
         totals=Figures(complete=coverage.complete, rates=True).of(counts),
         overdue=[_row(row) for row in late[:SHOWN]],
         next_due=[_row(row) for row in coming[:SHOWN]],

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import anyio
 import httpx2
 from mcp.server import CacheHint, MCPServer
-from mcp.server.context import ServerRequestContext
+from mcp.server.apps import EXTENSION_ID
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, UnexpectedResourceError
@@ -39,7 +40,7 @@ from mcp.types import (
     Resource,
     ResourceTemplate,
 )
-from pydantic import AnyUrl
+from pydantic import AnyUrl, SecretStr
 
 from pp_mcp import __version__
 from pp_mcp.answers import ErrorAnswer
@@ -53,15 +54,18 @@ from pp_mcp.errors import Refused
 from pp_mcp.inventory import BY_NAME, enabled
 from pp_mcp.server.asking import identity
 from pp_mcp.server.call import ServedTool
+from pp_mcp.server.clients import CallerClients
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
 from pp_mcp.server.perform import Brake, Pace, Runtime
+from pp_mcp.server.principal import principal, tenant_in_use
 from pp_mcp.server.prompts import add_prompts
 from pp_mcp.server.reads import Reader
 from pp_mcp.server.redact import Redactor, redact_logs
 from pp_mcp.server.render import rendered_error
 from pp_mcp.server.resources import TOOL_OF, Resources, is_person, suggest
+from pp_mcp.views import apps
 
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
@@ -69,6 +73,8 @@ ICON = (
     "%3Cpath d='M11 8v12M5 14h12M22 15v10M17 20h10' stroke='%23fff' stroke-width='3'/%3E%3C/svg%3E"
 ).replace(" ", "%20")
 """Two plus signs on blue."""
+
+_VIEWS = "ui://"
 
 _HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
@@ -91,13 +97,21 @@ class PlusPlusServer(MCPServer[Any]):
             return rendered_error(
                 ErrorAnswer(code="refused", message=f"{why_off(name, self.settings_used)} Nothing was sent.")
             )
-        if why_not := not_set_up(self.settings_used):
+        if why_not := await self._why_not():
             return rendered_error(ErrorAnswer(code="not_set_up", message=f"{why_not} Nothing was sent."))
         return self.redactor.result(await super().call_tool(name, arguments, context))
 
+    async def _why_not(self) -> str | None:
+        """Why the request that is being answered cannot reach PlusPlus; None where it can."""
+        callers = self.runtime.callers
+        if callers is None:
+            return not_set_up(self.settings_used)
+        await callers.trim()
+        return callers.why_not()
+
     async def list_resources(self) -> list[Resource]:
-        """Lists the resources of the tools that are served."""
-        return self.resources.listed()
+        """Lists the resources of the tools that are served, and the views."""
+        return [*self.resources.listed(), *await super().list_resources()]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         """Lists the templates of the tools that are served."""
@@ -107,7 +121,9 @@ class PlusPlusServer(MCPServer[Any]):
         self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
         """Reads a resource. The SDK's templates would pass over arguments that they do not know."""
-        if why_not := not_set_up(self.settings_used):
+        if str(uri).startswith(_VIEWS):
+            return cast("Iterable[ReadResourceContents]", await super().read_resource(uri, context))
+        if why_not := await self._why_not():
             raise ResourceError(why_not)
         try:
             found = await self.resources.read(str(uri), context or Context(mcp_server=self))
@@ -137,7 +153,10 @@ class PlusPlusServer(MCPServer[Any]):
         narrowing = _asked(ctx)
         if narrowing.is_none:
             return listed
-        left = [one for one in listed.resources if narrowing.why_not(TOOL_OF[one.uri]) is None]
+        # A view holds nothing of the tenant.
+        left = [
+            one for one in listed.resources if one.uri.startswith(_VIEWS) or narrowing.why_not(TOOL_OF[one.uri]) is None
+        ]
         return ListResourcesResult(resources=left, ttl_ms=0, cache_scope="private")
 
     async def _handle_list_resource_templates(
@@ -184,7 +203,7 @@ class PlusPlusServer(MCPServer[Any]):
         narrowing = _asked(ctx)
         names = frozenset(name for name in self.names if narrowing.why_not(BY_NAME[name]) is None)
         found = Completion(values=[])
-        if not not_set_up(self.settings_used):
+        if not await self._why_not():
             found = await suggest(self.runtime, names, params.argument)
         if found.values and is_person(params.argument.name):
             reader = Reader(self.runtime.audit, identity(Context(request_context=ctx, mcp_server=self)))
@@ -206,6 +225,14 @@ def _asked(ctx: ServerRequestContext[Any]) -> Narrowing:
         raise MCPError(code=INVALID_PARAMS, message=error.message) from error
 
 
+async def _declare_extensions(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
+    """Tells clients of 2025 of the extensions too, which the SDK leaves out of `initialize`."""
+    result = await call_next(ctx)
+    if ctx.method == "initialize" and isinstance(result, dict):
+        result["capabilities"].setdefault("extensions", {})[EXTENSION_ID] = {}
+    return result
+
+
 def audit_log(settings: Settings) -> AuditLog | None:
     """The audit log of these settings, ready to be written; none where none is asked for.
 
@@ -214,7 +241,7 @@ def audit_log(settings: Settings) -> AuditLog | None:
     """
     if not settings.audit_log:
         return None
-    audit = AuditLog(settings.audit_log, settings.base_url, records_reads=settings.audit_reads)
+    audit = AuditLog(settings.audit_log, lambda: tenant_in_use(settings.base_url), records_reads=settings.audit_reads)
     try:
         audit.check()
     except OSError as error:
@@ -257,27 +284,35 @@ def build_server(
     `transport` replaces the network, for the demo tenant and for tests. The client of the API is opened when the server
     starts serving and closed when it stops; one for all requests.
     """
-    key = settings.signing_key
-    client = Client(
-        # While the address is missing, no call gets as far as the client.
-        base_url=settings.base_url or "https://missing.invalid",
-        token=settings.api_token,
-        timeout=settings.timeout,
-        max_concurrency=settings.max_concurrency,
-        max_pause=settings.max_pause,
-        routes=routes,
-        transport=transport,
-        clock=clock,
-        user_agent=f"pp-mcp/{__version__}",
-    )
+    keys = settings.signing_keys
+
+    def make_client(base_url: str, token: SecretStr) -> Client:
+        return Client(
+            base_url=base_url,
+            token=token,
+            timeout=settings.timeout,
+            max_concurrency=settings.max_concurrency,
+            max_pause=settings.max_pause,
+            routes=routes,
+            transport=transport,
+            clock=clock,
+            user_agent=f"pp-mcp/{__version__}",
+        )
+
+    callers = CallerClients(make_client) if settings.caller_tokens else None
+    # While the address is missing, or callers bring it, no call gets as far as this client.
+    client = make_client(settings.base_url or "https://missing.invalid", settings.api_token)
+    zone = ZoneInfo(settings.timezone)
     runtime = Runtime(
         client=client,
-        confirmer=Confirmer(key, settings.base_url, settings.confirm),
+        callers=callers,
+        confirmer=Confirmer(keys, settings.base_url, settings.confirm),
         brake=Brake(settings.max_writes_per_hour or None),
         pace=Pace(settings.unconfirmed_writes),
         audit=audit_log(settings),
         secrets_dir=secrets_dir,
-        today=lambda: datetime.now(ZoneInfo(settings.timezone)).date(),
+        today=lambda: datetime.now(zone).date(),
+        zone=zone,
     )
 
     connections = 0
@@ -293,6 +328,8 @@ def build_server(
             connections -= 1
             if not connections:
                 await client.aclose()
+                if callers is not None:
+                    await callers.trim(0)
 
     tools = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block")
     server = PlusPlusServer(
@@ -303,12 +340,17 @@ def build_server(
         icons=[Icon(src=ICON, mime_type="image/svg+xml", sizes=["any"])],
         instructions=INSTRUCTIONS,
         tools=[ServedTool.of(tool, runtime) for tool in tools],
+        extensions=[apps(tools)],
+        middleware=[_declare_extensions],
         lifespan=lifespan,
         log_level="WARNING",
         # Lists never change while the server runs, so there is nothing to subscribe to, in either era.
         subscriptions=False,
         cache_hints={"tools/list": _HOUR, "server/discover": _HOUR},
-        request_state_security=RequestStateSecurity(keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest()]),
+        request_state_security=RequestStateSecurity(
+            keys=[hashlib.sha256(b"pp-mcp state\0" + key).digest() for key in keys],
+            bind_principal=lambda _: principal() or None,
+        ),
     )
     names = frozenset(tool.name for tool in tools)
     server.resources = Resources(runtime, names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable
+from datetime import UTC, tzinfo
 from itertools import islice
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from pp_mcp.answers import Named
 from pp_mcp.api import Api
-from pp_mcp.declare import CONFIRM_TOKEN, MOST_ENTRIES, Effect, Operation
+from pp_mcp.declare import CONFIRM_TOKEN, MOST_ENTRIES, Call, Effect, Operation
 from pp_mcp.errors import InvalidArgument
 from pp_mcp.server.references import ONLY_BY_ID, Lookup, find, find_all, understand
 from pp_mcp.text import listed, nearest, plural, quoted, word
@@ -27,17 +28,18 @@ UNKNOWN_NAMED = 20
 """Arguments that no tool has which are looked at; the others are as wrong."""
 
 
-async def prepare(operation: Operation, given: Values, api: Api) -> tuple[Values, Resolved]:
+async def prepare(operation: Operation, given: Values, call: Call) -> tuple[Values, Resolved]:
     """What the operation is called with. The one way from a client's arguments to an operation.
 
     Raises:
         InvalidArgument: an argument is wrong; nothing was changed.
     """
-    return await resolve(operation, parse(operation, given), api)
+    return await resolve(operation, parse(operation, given, call.zone), call.api)
 
 
-def parse(operation: Operation, given: Values) -> BaseModel:
-    """The validated arguments. One that is null or "" counts as not given: many clients fill in what was left out.
+def parse(operation: Operation, given: Values, zone: tzinfo = UTC) -> BaseModel:
+    """The validated arguments. One that is null or "" counts as not given: many clients fill in what was left out. A
+    bare date where a time is meant is a day in `zone`.
 
     Raises:
         InvalidArgument: names every argument that is wrong and the form that is accepted; nothing was sent.
@@ -52,7 +54,7 @@ def parse(operation: Operation, given: Values) -> BaseModel:
             wrong = f"must have at most {most:,} entries, not {len(entries):,}: split the list"
             raise InvalidArgument(f"{name} {wrong}. Nothing was sent.", field_errors={name: [wrong]})
     try:
-        return operation.arguments.model_validate(known | dict.fromkeys(unknown))
+        return operation.arguments.model_validate(known | dict.fromkeys(unknown), context=zone)
     except ValidationError as error:
         field_errors: dict[str, list[str]] = {}
         for detail in error.errors(include_url=False):

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.elicitation import AcceptedElicitation
 from mcp.server.mcpserver import Context
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
@@ -17,6 +16,7 @@ from mcp.types.version import is_version_at_least
 from pydantic import BaseModel, Field
 
 from pp_mcp.server.confirm import Binding, Confirmer
+from pp_mcp.server.principal import principal, shown_principal
 
 _MODERN = "2026-07-28"
 _KEY = "confirm"
@@ -76,29 +76,21 @@ def _is_modern(context: Context[Any, Any]) -> bool:
 
 
 def identity(context: Context[Any, Any]) -> dict[str, str | None]:
-    """Who calls: the name and version the client gives itself, and the person an authenticated transport knows."""
+    """Who calls, for the audit log: the name and version the client gives itself, and who signed in."""
     params = context.session.client_params
-    access = get_access_token()
     return {
         "client": params.client_info.name if params is not None else None,
         "version": params.client_info.version if params is not None else None,
-        "principal": access.subject if access is not None else None,
+        **shown_principal(),
     }
 
 
-def principal(context: Context[Any, Any]) -> str:
-    """The person an authenticated transport knows; empty where there is none."""
-    return identity(context)["principal"] or ""
-
-
 def caller(context: Context[Any, Any]) -> str:
-    """Whom a confirm token is good for: the client, and the person where one is known."""
-    who = identity(context)
-    return f"{who['principal'] or ''}/{who['client'] or 'unnamed client'}"
+    """Whom a confirm token is good for: the client, and whoever signed in."""
+    return f"{principal()}/{identity(context)['client'] or 'unnamed client'}"
 
 
 def share_of(context: Context[Any, Any]) -> str:
     """Whose share of the requests to PlusPlus a call takes: the person's, else the client's at this connection."""
-    known = principal(context)
     peer = getattr(getattr(context.request_context.request, "client", None), "port", "")
-    return known or f"{caller(context)}:{peer}"
+    return principal() or f"{caller(context)}:{peer}"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
+from mcp.types import CallToolResult
 from pydantic import PrivateAttr
 
 from pp_mcp.answers import Answer
 from pp_mcp.declare import Call, Effect, Operation
 from pp_mcp.errors import PlusPlusError, Refused
+from pp_mcp.logs import about
 from pp_mcp.server.arguments import UNKNOWN_NAMED, parse, resolve
 from pp_mcp.server.asking import identity, share_of
 from pp_mcp.server.csv import csv_fields
@@ -22,6 +24,8 @@ from pp_mcp.server.perform import Runtime, log
 from pp_mcp.server.reads import Reader, counts_of
 from pp_mcp.server.render import rendered, rendered_error
 from pp_mcp.server.writes import Result, Write
+from pp_mcp.telemetry import Ending, tool_call
+from pp_mcp.views import uri_of, view_of
 
 
 class ServedTool(Tool):
@@ -33,6 +37,7 @@ class ServedTool(Tool):
     @classmethod
     def of(cls, operation: Operation, runtime: Runtime) -> ServedTool:
         """The tool that serves `operation`."""
+        view = view_of(operation)
         tool = cls(
             fn=operation.function,
             name=operation.name,
@@ -43,12 +48,21 @@ class ServedTool(Tool):
             is_async=True,
             context_kwarg=None,
             annotations=operation.annotations,
+            meta={"ui": {"resourceUri": uri_of(view)}} if view else None,
         )
         tool._operation, tool._runtime = operation, runtime
         return tool
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         """Runs the tool. Every failure comes back as a result that says what to do, and shows nothing foreign."""
+        request_id = (context.headers or {}).get("x-request-id")
+        with about(self.name, request_id), tool_call(self.name) as ending:
+            result = await self._run(arguments, context, ending)
+            if isinstance(result, CallToolResult):
+                ending.characters = sum(len(one.text) for one in result.content if one.type == "text")
+            return result
+
+    async def _run(self, arguments: dict[str, Any], context: Context[Any, Any], ending: Ending) -> Result:
         operation, runtime = self._operation, self._runtime
         call = runtime.call(context.report_progress, share_of(context))
         write: Write | None = None
@@ -63,14 +77,21 @@ class ServedTool(Tool):
             if why_not is not None:
                 raise Refused(f"{why_not} Nothing was sent.")
             if write is None:
-                return await read(operation, arguments, call, Reader(runtime.audit, identity(context)))
-            given = parse(operation, arguments)
+                result = await read(operation, arguments, call, Reader(runtime.audit, identity(context)))
+                ending.outcome = "answered"
+                return result
+            given = parse(operation, arguments, runtime.zone)
             with runtime.writing():
-                return await write.run(given)
+                result = await write.run(given)
+            said = cast("dict[str, Any]", getattr(result, "structured_content", None) or {})
+            ending.outcome = said.get("status", "asked")
+            return result
         except PlusPlusError as error:
-            log.info("%s: %s", operation.name, type(error).__name__)
+            ending.outcome = type(error).__name__
+            log.info("%s: %s", operation.name, ending.outcome)
             return rendered_error(explained(error, operation) if write is None else await write.failed(error))
         except Exception:
+            ending.outcome = "unexpected"
             log.exception("%s failed unexpectedly", operation.name)
             plan = write.plan if write is not None else None
             return rendered_error(unexpected(operation, call.api.request_ids, plan))
@@ -78,7 +99,7 @@ class ServedTool(Tool):
 
 async def read(operation: Operation, arguments: dict[str, Any], call: Call, reader: Reader | None = None) -> Result:
     """What a reading tool answers to these arguments."""
-    given = parse(operation, arguments)
+    given = parse(operation, arguments, call.zone)
     values, resolved = await resolve(operation, given, call.api)
     answer: Answer = await operation.function(call, **values)
     if reader is not None:

@@ -14,7 +14,7 @@ import json
 import secrets
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar
@@ -92,10 +92,14 @@ class Remembered(Generic[T]):
 
 
 class Confirmer:
-    """Mints and checks confirm tokens. `key` is shared by all replicas; `tenant` keeps tokens of two tenants apart."""
+    """Mints and checks confirm tokens. All replicas share the `keys`: the first signs, each is accepted. `tenant` keeps
+    the tokens of two tenants apart."""
 
-    def __init__(self, key: bytes, tenant: str, policy: Policy = "token", now: Callable[[], float] = time.time) -> None:
-        self._key = hashlib.sha256(b"pp-mcp confirm\0" + tenant.encode() + b"\0" + key).digest()
+    def __init__(
+        self, keys: Sequence[bytes], tenant: str, policy: Policy = "token", now: Callable[[], float] = time.time
+    ) -> None:
+        purpose = b"pp-mcp confirm\0" + tenant.encode() + b"\0"
+        self._keys = [hashlib.sha256(purpose + key).digest() for key in keys]
         self._now = now
         self.policy = policy
         self.starts = Remembered[Start](now, MOST_STARTS)
@@ -106,7 +110,7 @@ class Confirmer:
         """A token for what is previewed now, unlike any other, and when it expires (ISO 8601, UTC)."""
         expiry, nonce = int(self._now()) + LIFETIME, secrets.token_urlsafe(6)
         moment = datetime.fromtimestamp(expiry, UTC).isoformat().replace("+00:00", "Z")
-        return f"{expiry:x}.{nonce}.{self._sign(expiry, nonce, binding)}", moment
+        return f"{expiry:x}.{nonce}.{_signature(self._keys[0], expiry, nonce, binding)}", moment
 
     def fits(self, token: str, binding: Binding) -> bool:
         """Whether the token was minted for exactly this, less than ten minutes ago, and is not spent."""
@@ -117,7 +121,9 @@ class Confirmer:
             return False
         if not self._now() < expiry <= self._now() + LIFETIME or not self.is_unspent(token):
             return False
-        return hmac.compare_digest(signature.encode(errors="replace"), self._sign(expiry, nonce, binding).encode())
+        given = signature.encode(errors="replace")
+        good = [_signature(key, expiry, nonce, binding).encode() for key in self._keys]
+        return any(hmac.compare_digest(given, one) for one in good)
 
     def is_unspent(self, token: str) -> bool:
         """Whether the token was not used yet, in this process."""
@@ -131,6 +137,7 @@ class Confirmer:
         """The token was not needed after all."""
         self._spent.drop(token)
 
-    def _sign(self, expiry: int, nonce: str, binding: Binding) -> str:
-        signed = f"{expiry:x}|{nonce}|{binding.digest()}".encode(errors="replace")
-        return urlsafe_b64encode(hmac.digest(self._key, signed, "sha256")[:18]).decode()
+
+def _signature(key: bytes, expiry: int, nonce: str, binding: Binding) -> str:
+    signed = f"{expiry:x}|{nonce}|{binding.digest()}".encode(errors="replace")
+    return urlsafe_b64encode(hmac.digest(key, signed, "sha256")[:18]).decode()

@@ -17,7 +17,11 @@ REQUEST_SECONDS = 15.0
 REFUSAL_SECONDS = 2.0
 """Seconds that a refused connection may take to send its request and read the refusal."""
 
-MOST_REFUSED = 64
+IDLE_SECONDS = 1.0
+"""Seconds after an answer for which a connection is not closed to make room: its client is about to ask again, and a
+request that meets a closing connection is lost."""
+
+MOST_REFUSED = 256
 """Refused connections that are told so at the same time; more are just closed."""
 
 QUIET_SECONDS = 60.0
@@ -32,8 +36,9 @@ TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length
 class BoundedProtocol(H11Protocol):
     """One connection of at most `limit_concurrency` (of uvicorn's configuration).
 
-    Beyond that, the connection that has been idle longest is closed to make room. If every one is sending a request or
-    being answered, the new one is refused with 503. A request must be complete within `REQUEST_SECONDS`.
+    Beyond that, the connection that has been idle longest is closed to make room. If every one is sending a request,
+    being answered or was just answered, the new one is refused with 503. A request must be complete within
+    `REQUEST_SECONDS`.
     """
 
     refused: ClassVar[set[BoundedProtocol]] = set()
@@ -54,7 +59,12 @@ class BoundedProtocol(H11Protocol):
         if self.most is None or len(self.connections) <= self.most:
             return
         others = cast("set[BoundedProtocol]", self.connections) - {self}
-        idle = {one: one.idle_since for one in others if one.idle_since is not None}
+        now = self.loop.time()
+        idle = {
+            one: one.idle_since
+            for one in others
+            if one.idle_since is not None and (not one.cycle or now - one.idle_since >= IDLE_SECONDS)
+        }
         if idle:
             oldest = min(idle, key=idle.__getitem__)
             self.connections.discard(oldest)

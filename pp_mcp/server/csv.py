@@ -8,6 +8,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple, cast, get_args
 from urllib.parse import quote, unquote
@@ -354,7 +355,16 @@ def _part(value: Any) -> str:
 
 def columns_of(tool: Operation) -> Iterator[str]:
     """The columns that a row of a list has at least: what the API sends, and what the list adds to it."""
-    sent = tool.record.model_fields if tool.record else {}
+    return iter(_columns(tool.record, tool.answer))
+
+
+@cache
+def _columns(record: type[BaseModel] | None, answer: type[Answer]) -> tuple[str, ...]:
+    return tuple(_named(record, answer))
+
+
+def _named(record: type[BaseModel] | None, answer: type[Answer]) -> Iterator[str]:
+    sent = record.model_fields if record else {}
     for name, field in sent.items():
         arms = (field.annotation, *get_args(field.annotation))
         inner = next((arm for arm in arms if isinstance(arm, type) and issubclass(arm, BaseModel)), None)
@@ -362,6 +372,6 @@ def columns_of(tool: Operation) -> Iterator[str]:
             yield name
         else:
             yield from (f"{name}_{part}" for part in inner.model_fields)
-    (row,) = get_args(tool.answer.model_fields["items"].annotation)
+    (row,) = get_args(answer.model_fields["items"].annotation)
     yield from (name for name in cast("type[BaseModel]", row).model_fields if name not in sent)
     yield "suspicious"

@@ -24,6 +24,7 @@ from pp_mcp.errors import (
     UnexpectedAnswer,
 )
 from pp_mcp.plan import Plan
+from pp_mcp.server.principal import brought
 from pp_mcp.server.references import SOURCES
 from pp_mcp.text import listed, quoted, word
 
@@ -98,9 +99,10 @@ def _message(error: PlusPlusError, operation: Operation, now: str, *, can_check:
 def _what_and_next(error: PlusPlusError, operation: Operation, now: str) -> str:
     match error:
         case Unauthenticated():
+            where, tenant = ("the header X-PP-Token", "X-PP-Tenant") if brought.get() else ("PP_API_TOKEN", "PP_TENANT")
             return (
-                "PlusPlus does not accept the API token. Check PP_API_TOKEN, and that it belongs to the tenant of "
-                "PP_BASE_URL or PP_TENANT; it may have been revoked or have expired. Calling again does not help."
+                f"PlusPlus does not accept the API token. Check {where}, and that it belongs to the tenant of "
+                f"PP_BASE_URL or {tenant}; it may have been revoked or have expired. Calling again does not help."
             )
         case Forbidden():
             return (

@@ -2,77 +2,59 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import math
 import os
 import signal
 import stat
 import sys
-from ipaddress import ip_address
 from types import FrameType
 
 import anyio
+import httpx2
 import uvicorn
 from mcp.server.stdio import stdio_server
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from pp_mcp import __version__
-from pp_mcp.config import is_this_computer
+from pp_mcp import __version__, telemetry
 from pp_mcp.errors import Refused
 from pp_mcp.logs import quiet_when_stdout_breaks
 from pp_mcp.server.app import PlusPlusServer
 from pp_mcp.server.connections import BoundedProtocol
+from pp_mcp.server.endpoint import PATH, check_bind, in_url, protect, security
 
 log = logging.getLogger("pp_mcp.server")
 
-PATH = "/mcp"
-
-GRACE = 10.0
-"""Seconds that writes in progress may take after SIGTERM."""
+GRACE = 5.0
+"""Seconds beyond PP_TIMEOUT, the time of one request to PlusPlus, that calls in progress may take after SIGTERM."""
 
 
 LAST_ANSWER = 0.5
 """Seconds that the answer about those writes is given to reach a client on stdio."""
 
 
-def http_app(server: PlusPlusServer, host: str = "127.0.0.1") -> Starlette:
-    """The ASGI application: MCP at `/mcp`, and `/health`.
+def http_app(
+    server: PlusPlusServer, host: str = "127.0.0.1", issuer: httpx2.AsyncBaseTransport | None = None
+) -> Starlette:
+    """The ASGI application: MCP at `/mcp`, and `/health`. `issuer` replaces the network to the OAuth issuer, for tests.
 
     Raises:
-        Refused: `host` can be reached from other computers.
+        Refused: `host` can be reached from other computers, and the settings do not say who may call; or their sign-in
+            cannot work.
     """
-    if not is_this_computer(host):
-        raise Refused(
-            f"--host {host} would open the server to other computers. It does not authenticate, so everyone who can "
-            "reach it would act with the API token's rights. Bind to 127.0.0.1 and put an SSH tunnel or an "
-            "authenticating proxy on the same machine in front of it."
-        )
+    settings = server.settings_used
+    check_bind(host, settings)
 
     @server.custom_route("/health", methods=["GET"])
     async def health(_: Request) -> Response:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
         return JSONResponse({"status": "ok", "version": __version__})
 
-    app = server.streamable_http_app(streamable_http_path=PATH, transport_security=_security(host))
+    app = server.streamable_http_app(streamable_http_path=PATH, transport_security=security(host, settings))
     app.router.redirect_slashes = False
+    protect(app, settings, server.names, issuer)
     return app
-
-
-def _security(host: str) -> TransportSecuritySettings:
-    """Requests must name this computer as their Host, and as their Origin if they have one (DNS rebinding)."""
-    names = {"127.0.0.1", "localhost", "[::1]", _in_url(host)}
-    with contextlib.suppress(ValueError):
-        names.add(_in_url(ip_address(host).compressed))
-    return TransportSecuritySettings(
-        allowed_hosts=[f"{name}{port}" for name in sorted(names) for port in ("", ":*")],
-        allowed_origins=[f"http://{name}{port}" for name in sorted(names) for port in ("", ":*")],
-    )
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
@@ -86,11 +68,11 @@ def serve_http(server: PlusPlusServer, host: str, port: int) -> None:
         http=BoundedProtocol,
         ws="none",
         limit_concurrency=server.settings_used.max_connections,
-        timeout_graceful_shutdown=int(GRACE),
+        timeout_graceful_shutdown=math.ceil(server.settings_used.timeout + GRACE),
     )
     # uvicorn raises the signal that stopped it again once it is done; by then nothing is left to do.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    log.info("Serving MCP at http://%s:%d%s", _in_url(host), port, PATH)
+    log.info("Serving MCP at http://%s:%d%s", in_url(host), port, PATH)
     _Server(config, server).run()
 
 
@@ -108,7 +90,15 @@ class _Server(uvicorn.Server):
 
 
 def serve_stdio(server: PlusPlusServer) -> None:
-    """Serves on stdin and stdout until stdin ends or SIGTERM arrives; a write in progress is completed first."""
+    """Serves on stdin and stdout until stdin ends or SIGTERM arrives; a write in progress is completed first.
+
+    Raises:
+        Refused: the settings want each caller's own token, and nothing carries one here.
+    """
+    if server.settings_used.caller_tokens:
+        raise Refused(
+            "PP_CALLER_TOKENS needs --transport http: on stdio no request has headers. Set PP_API_TOKEN instead."
+        )
     with quiet_when_stdout_breaks():
         anyio.run(_stdio, server)
 
@@ -140,9 +130,10 @@ async def _stop(server: PlusPlusServer) -> None:
     log.info("Stopping.")
     server.runtime.stopping.set()
     if server.runtime.is_writing:
-        with anyio.move_on_after(GRACE):
+        with anyio.move_on_after(server.settings_used.timeout + GRACE):
             await server.runtime.writes_done()
         await anyio.sleep(LAST_ANSWER)
     # The thread that reads stdin cannot be interrupted, and nothing is left to lose.
+    telemetry.stop()
     logging.shutdown()
     os._exit(0)

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pp_mcp.audit import AuditLog, Entry
 from pp_mcp.declare import Call
 from pp_mcp.errors import OutOfTime, PlusPlusError, Refused
 from pp_mcp.plan import Done, Plan
+from pp_mcp.server.clients import CallerClients
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.explain import code_of
 from pp_mcp.text import plural
@@ -56,30 +57,31 @@ class LastHour:
 
 
 class Brake:
-    """Limits the changes of an hour, of this process; people or things changed, not requests. None: no limit."""
+    """Limits the changes of each principal's hour; people or things changed, not requests. None: no limit."""
 
     def __init__(self, most: int | None, now: Callable[[], float] = time.monotonic) -> None:
         self._most = most
-        self._hour = LastHour(now)
+        self._hours: defaultdict[str, LastHour] = defaultdict(lambda: LastHour(now))
 
-    def take(self, changes: int) -> None:
+    def take(self, principal: str, changes: int) -> None:
         """Counts `changes` more.
 
         Raises:
             Refused: they would exceed the hourly limit; none of them is counted.
         """
-        made = self._hour.count
+        hour = self._hours[principal]
+        made = hour.count
         if self._most is not None and made + changes > self._most:
             raise Refused(
                 f"This would make {made + changes:,} changes within an hour; {self._most:,} are allowed "
-                f"(PP_MAX_WRITES_PER_HOUR), {made:,} were made.{self._hour.again} Nothing was sent. If this many "
+                f"(PP_MAX_WRITES_PER_HOUR), {made:,} were made.{hour.again} Nothing was sent. If this many "
                 "changes are intended, a person has to raise the limit."
             )
-        self._hour.add(changes)
+        hour.add(changes)
 
-    def give_back(self, changes: int) -> None:
+    def give_back(self, principal: str, changes: int) -> None:
         """So many of them were not made: the call had to stop, and what is left counts when it is done."""
-        self._hour.add(-changes)
+        self._hours[principal].add(-changes)
 
 
 class Pace:
@@ -146,12 +148,15 @@ class Runtime:
 
     client: Client
     confirmer: Confirmer
+    callers: CallerClients | None = None
+    """The clients of the API with the callers' own tokens; None where all calls act with the server's."""
     brake: Brake = field(default_factory=lambda: Brake(None))
     pace: Pace = field(default_factory=lambda: Pace(50))
     turns: Turns = field(default_factory=Turns)
     audit: AuditLog | None = None
     secrets_dir: Path | None = None
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
+    zone: tzinfo = UTC
     writes: int = 0
     """Plans carried out so far. A plan that was begun before the latest one ended may rest on what is no longer so."""
     stopping: anyio.Event = field(default_factory=anyio.Event)
@@ -164,12 +169,18 @@ class Runtime:
     ) -> Call:
         """What one tool call works with; its time begins now. `caller` is whose share its requests count under."""
         return Call(
-            api=self.client.call(caller=caller),
+            api=self.client_of_caller.call(caller=caller),
             today=self.today(),
+            zone=self.zone,
             secrets_dir=self.secrets_dir,
             progress=progress,
             stopping=self.stopping,
         )
+
+    @property
+    def client_of_caller(self) -> Client:
+        """The client of the API for the request that is being answered; raises Refused where it brought no token."""
+        return self.client if self.callers is None else self.callers.client()
 
     @contextmanager
     def writing(self) -> Generator[None]:

@@ -85,6 +85,21 @@ def chase_course(
     )
 
 
+def overdue_board(
+    group: Annotated[str, Field(description="Only this group; leave out for everyone.")] = "",
+) -> str:
+    """Who is overdue, by manager, as a board to look at and to extend or exempt from."""
+    within = f" and group={group!r}" if group else ""
+    return (
+        "Show me the board of overdue training: call report_assignments once, with group_by=['manager'] and "
+        f"is_overdue=true{within}. If you show its view, add one sentence with the totals and leave the rest to the "
+        "view: I open rows, extend and exempt there. If not, show the managers as a table and ask which one to open; "
+        "then call it again with that manager and group_by=['user'], for a person with user and "
+        "group_by=['content_item']. To extend or exempt, call bulk_update_assignments with the same filters, show me "
+        "the preview and wait for my yes."
+    )
+
+
 @dataclass(frozen=True)
 class Prompt:
     """A prompt and the tools that it names. It is offered if all of them are served."""
@@ -108,6 +123,7 @@ PROMPTS: tuple[Prompt, ...] = (
     ),
     _prompt(match_group_to_roster, "Make a group match a roster", "get_group", "replace_group_members"),
     _prompt(clean_up_catalogue, "Clean up the catalogue", "report_content", "archive_content_items"),
+    _prompt(overdue_board, "Overdue board", "report_assignments", "bulk_update_assignments"),
     _prompt(chase_course, "Follow up on one course", "report_assignments", "bulk_update_assignments"),
 )
 

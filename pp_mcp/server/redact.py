@@ -1,12 +1,14 @@
-"""Our own API token, removed from every text that leaves the server, wherever it came from."""
+"""The API token, removed from every text that leaves the server, wherever it came from."""
 
 from __future__ import annotations
 
 import logging
-import re
+from itertools import takewhile
 from typing import TypeVar
 
 from pydantic import BaseModel, SecretStr
+
+from pp_mcp.server.principal import brought
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
 
@@ -16,24 +18,33 @@ SHORTEST = 12
 """Characters of the token's beginning that are taken for it: a text may have been cut in the middle of the token."""
 
 
+def _without(secret: str, text: str) -> str:
+    head, left = secret[:SHORTEST], ""
+    while head and (at := text.find(head)) >= 0:
+        left += text[:at] + MARK
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(secret, text[at : at + len(secret)], strict=False))
+        text = text[at + len(list(same)) :]
+    return left + text
+
+
 class Redactor:
-    """Removes one token from texts and results."""
+    """Removes from texts and results one token, and that which the request being answered brought."""
 
     def __init__(self, token: SecretStr) -> None:
-        secret = token.get_secret_value()
-        rest = ""
-        for character in reversed(secret[SHORTEST:]):
-            rest = f"(?:{re.escape(character)}{rest})?"
-        self._pattern = re.compile(re.escape(secret[:SHORTEST]) + rest) if secret else re.compile(r"(?!)")
+        self._token = token
 
     def text(self, text: str) -> str:
-        """The text without the token."""
-        return self._pattern.sub(MARK, text)
+        """The text without the tokens."""
+        own = brought.get()
+        for token in (self._token, *((own.token,) if own else ())):
+            text = _without(token.get_secret_value(), text)
+        return text
 
     def result(self, result: ResultT) -> ResultT:
-        """The result without the token."""
+        """The result without the tokens."""
         raw = result.model_dump_json(by_alias=True, exclude_unset=True)
-        return type(result).model_validate_json(self.text(raw)) if self._pattern.search(raw) else result
+        left = self.text(raw)
+        return result if left == raw else type(result).model_validate_json(left)
 
 
 class RedactingFilter(logging.Filter):

@@ -19,7 +19,7 @@ from pp_mcp.errors import InvalidArgument, PlusPlusError, Refused, UnclearRefere
 from pp_mcp.inventory import ALL_TOOLS, BY_NAME
 from pp_mcp.models import ContentItem, Group, User
 from pp_mcp.server.arguments import prepare
-from pp_mcp.server.asking import identity
+from pp_mcp.server.asking import identity, share_of
 from pp_mcp.server.csv import arguments_in, csv_description, csv_template, csv_text, csv_uri
 from pp_mcp.server.explain import explained
 from pp_mcp.server.narrowing import narrowing_of
@@ -108,8 +108,8 @@ class Resources:
                 given, part = {_THINGS[kind][1]: unquote(name)}, None
             else:
                 given, part = arguments_in(tool, query)
-            call = self.runtime.call()
-            values, _ = await prepare(tool, given, call.api)
+            call = self.runtime.call(caller=share_of(context))
+            values, _ = await prepare(tool, given, call)
             reader, filters = Reader(self.runtime.audit, identity(context)), {name: values[name] for name in given}
             if not is_thing:
                 csv = await csv_text(tool, call, values, part)
@@ -146,7 +146,7 @@ async def suggest(runtime: Runtime, tools: frozenset[str], argument: CompletionA
     if not any(name in BY_NAME[tool].arguments.model_fields for tool in tools):
         return Completion(values=[])
     try:
-        values, total = await _found(runtime.client.call(budget=5), name, argument.value.strip())
+        values, total = await _found(runtime.client_of_caller.call(budget=5), name, argument.value.strip())
     except PlusPlusError:
         values, total = [], 0
     shown = [neutralise(value, 200) for value in values][:SUGGESTIONS]

@@ -26,11 +26,13 @@ from pp_mcp.errors import Conflict, InvalidArgument, PlusPlusError, Refused
 from pp_mcp.inventory import BY_NAME
 from pp_mcp.plan import Done, Plan, Rest
 from pp_mcp.server.arguments import Resolved, Values, parse, resolve
-from pp_mcp.server.asking import Reply, ask_person, caller, can_ask, principal, share_of
+from pp_mcp.server.asking import Reply, ask_person, caller, can_ask, share_of
 from pp_mcp.server.confirm import LIFETIME, Binding, Consent, Start
 from pp_mcp.server.explain import code_of, explained
 from pp_mcp.server.perform import Runtime, log, status_of
+from pp_mcp.server.principal import principal
 from pp_mcp.server.render import rendered
+from pp_mcp.telemetry import CONFIRMATIONS, UNCONFIRMED
 from pp_mcp.text import listed
 
 Result = CallToolResult | InputRequiredResult
@@ -152,7 +154,7 @@ class Write:
                 status="unchanged", summary=f"{plan.unchanged} Nothing was sent.", target=plan.target, undo=None
             )
         must = self.operation.effect is Effect.DESTROY or plan.confirm or plan.reach > MANY
-        slow = not self.runtime.pace.allows(principal(self.context), plan.reach) and confirmer.policy != "allow"
+        slow = not self.runtime.pace.allows(principal(), plan.reach) and confirmer.policy != "allow"
         if not must and not slow:
             return "not needed"
         why = "" if must else f"More than {self.runtime.pace.most:,} changes in an hour need confirming. "
@@ -195,6 +197,7 @@ class Write:
     def _preview(self, binding: Binding, why: str = "") -> WriteAnswer:
         """What would be done, and the token that does it. `why` says why it was not done."""
         plan = binding.plan
+        self._count("expired" if why == _NO_LONGER_VALID else "asked")
         token, expires_at = self._mint(binding, Start(self.values, self.resolved, plan.kept))
         flags = f" with {_flags(plan)} and" if plan.needs else " with"
         return self._answer(
@@ -217,6 +220,8 @@ class Write:
     async def _ask(self, binding: Binding, arguments: BaseModel) -> Result:
         start = Start(self.values, self.resolved, binding.plan.kept)
         asked = await ask_person(self.context, self.runtime.confirmer, binding, lambda: self._mint(binding, start)[0])
+        if isinstance(asked, InputRequiredResult) or not self.context.input_responses:
+            self._count("asked")
         if asked is Reply.AGREED:
             # A person takes time to answer: all but the items of bulk work is read again, with a time of its own.
             self.call = self.runtime.call(self.context.report_progress, share_of(self.context))
@@ -225,6 +230,7 @@ class Write:
         if isinstance(asked, InputRequiredResult):
             await self._record("asked", binding.plan)
             return asked
+        self._count("refused")
         await self._record("refused", binding.plan, by="person", answer=asked.value)
         return rendered(
             WriteAnswer(
@@ -235,6 +241,9 @@ class Write:
             )
         )
 
+    def _count(self, event: str) -> None:
+        CONFIRMATIONS.add(1, {"tool": self.operation.name, "event": event})
+
     # --- tell ---------------------------------------------------------------------------------------------------------
 
     def _take(self, plan: Plan, consent: Consent) -> None:
@@ -243,9 +252,13 @@ class Write:
         Raises:
             Refused: they would exceed the hourly limit.
         """
-        self.runtime.brake.take(plan.reach)
+        self.runtime.brake.take(principal(), plan.reach)
+        if consent in ("token", "person"):
+            self._count("given")
+        else:
+            UNCONFIRMED.add(plan.reach, {"tool": self.operation.name})
         if consent == "not needed":
-            self.runtime.pace.add(principal(self.context), plan.reach)
+            self.runtime.pace.add(principal(), plan.reach)
         if self.fitting is not None:
             self.runtime.confirmer.spend(self.fitting)
 
@@ -262,7 +275,7 @@ class Write:
         finally:
             if self.fitting is not None and not self.call.api.writes:
                 self.runtime.confirmer.give_back(self.fitting)
-        self.runtime.brake.give_back(done.not_sent)
+        self.runtime.brake.give_back(principal(), done.not_sent)
         return self._tell(plan, done, await self._continue(done.rest, consent) if done.rest else None)
 
     async def _continue(self, rest: Rest, consent: Consent) -> ToolCall | None:

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from stage import Clock
+from stage import Clock, settled
 
 from pp_mcp.api import SYSTEM_CLOCK
 from pp_mcp.errors import AnswerLost, NotReached, OutOfTime
@@ -168,7 +168,7 @@ async def give_up(connect: Connect, gate: Gate, operation: str) -> tuple[bool, i
         await gate.begun.wait()
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
-            await anyio.wait_all_tasks_blocked()
+            await settled()
             gate.go.set()
     return not after, script.sent
 

@@ -4,7 +4,7 @@ import anyio
 import anyio.lowlevel
 import httpx2
 import pytest
-from stage import Clock
+from stage import Clock, settled
 
 from pp_mcp.errors import OutOfTime
 from pp_mcp.models import User
@@ -54,7 +54,7 @@ async def test_no_place_within_the_budget(connect: Connect) -> None:
     client, script = connect(never, max_concurrency=1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client.call().one, "get_user", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         with pytest.raises(OutOfTime):
             await client.call(budget=0.01).one("get_user", User, "x1")
         tasks.cancel_scope.cancel()
@@ -72,9 +72,9 @@ async def test_the_rate_is_looked_at_again_once_there_is_a_place(connect: Connec
     client, script = connect(first, success, max_concurrency=1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client.call().one, "get_user", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         tasks.start_soon(client.call().one, "get_user", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         release.set()
     assert (clock.slept, script.sent) == ([20], 2)
 
@@ -98,8 +98,8 @@ async def test_a_place_that_comes_too_late(connect: Connect, clock: Clock) -> No
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client.call(budget=1_000).one, "get_user", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         tasks.start_soon(second)
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         release.set()
     assert (len(caught), script.sent) == (1, 1)

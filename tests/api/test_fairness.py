@@ -3,7 +3,7 @@
 import anyio
 import httpx2
 import pytest
-from stage import Clock
+from stage import Clock, settled
 
 from pp_mcp.api import Api, Client
 from pp_mcp.api.limits import RateBudget
@@ -39,7 +39,7 @@ class Tenant:
         """Answers so many requests, each after the one before has led to what it leads to."""
         for _ in range(requests):
             self._turn.release()
-            await anyio.wait_all_tasks_blocked()
+            await settled()
 
     def end(self) -> None:
         for _ in range(10_000):
@@ -64,7 +64,7 @@ def tenant() -> Tenant:
 async def flooded(client: Client, tasks: anyio.abc.TaskGroup, reports: int = 30, caller: str = "a") -> None:
     for _ in range(reports):
         tasks.start_soon(report, client.call(caller=caller))
-    await anyio.wait_all_tasks_blocked()
+    await settled()
 
 
 @pytest.mark.parametrize("caller", ["a", "b"])
@@ -81,7 +81,7 @@ async def test_a_short_call_beside_thirty_reports_is_next(connect: Connect, tena
         await flooded(client, tasks)
         await tenant.answer(100)
         tasks.start_soon(short)
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         await tenant.answer(32)
         assert done.is_set()
         assert [path for path in tenant.paths[100:] if path != "assignments"] == ["users", "users/x1"]
@@ -96,7 +96,7 @@ async def test_two_callers_share_the_places_evenly(connect: Connect, tenant: Ten
         before = len(tenant.paths)
         for _ in range(40):
             tasks.start_soon(client.call(caller="b").one, "get_user", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         await tenant.answer(40)
         theirs = tenant.paths[before:].count("users/x1")
         assert 18 <= theirs <= 22
@@ -111,11 +111,11 @@ async def test_a_walk_of_the_same_caller_is_not_passed_for_ever(connect: Connect
         for one in (api, other):
             one.turns = 50
         tasks.start_soon(api.one, "get_user", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         tasks.start_soon(other.one, "get_group", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         tasks.start_soon(api.one, "get_article", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         tenant.end()
     assert tenant.paths == ["users/x1", "groups/x1", "articles/x1"]
 
@@ -124,7 +124,7 @@ async def test_who_gives_up_while_waiting_takes_no_place(connect: Connect, tenan
     client, script = connect(tenant, max_concurrency=1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client.call().one, "get_user", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         with pytest.raises(OutOfTime):
             await client.call(budget=0.01).one("get_group", User, "x1")
         with anyio.move_on_after(0.01):

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import Clock
+from stage import Clock, settled
 
 from pp_mcp.api.limits import RateBudget
 from pp_mcp.errors import RateLimited
@@ -243,7 +243,7 @@ async def test_a_long_reset_on_a_success_is_probed_by_one_request(connect: Conne
     async with anyio.create_task_group() as tasks:
         for _ in range(4):
             tasks.start_soon(client.call().one, "get_user", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         assert script.sent == 2
         answered.set()
     assert (script.sent, clock.slept) == (5, [])
@@ -280,10 +280,10 @@ async def test_who_waits_learns_of_a_nearer_reset(connect: Connect) -> None:
     client, script = connect(slow, reply(200, RECORD, spent), success, clock=clock)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client.call().one, "get_user", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         await client.call().one("get_user", User, "x1")
         tasks.start_soon(client.call().one, "get_user", User, "x1")
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         assert (clock.asked, script.sent) == ([30], 2)
         release.set()
     assert (clock.asked, clock.slept, script.sent) == ([30, 2], [2], 3)

@@ -131,21 +131,21 @@ async def test_completion_is_narrowed_too(mode: str, tenant: Tenant, stage: Stag
 async def test_the_brake_counts_an_hour() -> None:
     time = 0.0
     brake = Brake(10, now=lambda: time)
-    brake.take(6)
+    brake.take("", 6)
     time = 1_800
-    brake.take(4)
+    brake.take("", 4)
     with pytest.raises(Refused, match=r"11 changes within an hour; 10 are allowed .* 10 were made.*31 minutes"):
-        brake.take(1)
+        brake.take("", 1)
     time = 3_601
-    brake.take(6)
+    brake.take("", 6)
     with pytest.raises(Refused):
-        brake.take(1)
-    Brake(None).take(10**9)
+        brake.take("", 1)
+    Brake(None).take("", 10**9)
 
 
 async def test_a_call_larger_than_the_limit_is_refused_at_once() -> None:
     with pytest.raises(Refused, match="12 changes within an hour; 10 are allowed") as caught:
-        Brake(10).take(12)
+        Brake(10).take("", 12)
     assert "minutes" not in str(caught.value)
 
 

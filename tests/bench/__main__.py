@@ -1,4 +1,4 @@
-"""`python -m tests.bench [reports|requests|menu|soak]`."""
+"""`python -m tests.bench [reports|requests|http|menu|soak|asked|tasks]`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import sys
 import anyio
 import click
 
+from tests.bench import asked as asking
+from tests.bench import http as serving
 from tests.bench import menu as menus
 from tests.bench import reports as reporting
 from tests.bench import requests as counting
 from tests.bench import soak as soaking
+from tests.bench import tasks as doing
+from tests.bench.chore_changes import CHANGES
+from tests.bench.chore_questions import QUESTIONS
 from tests.bench.tenant import Place
 
 
@@ -55,6 +60,14 @@ def reports(
 
 
 @main.command()
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Turns of each server.")
+@click.option("--seconds", type=click.FloatRange(0.2, 60), default=2.0, show_default=True, help="Of a turn.")
+def http(rounds: int, seconds: float) -> None:
+    """Calls a second over HTTP beside a bare server of the SDK; exit 1 where a goal is missed. Linux only."""
+    sys.exit(not anyio.run(serving.run, rounds, seconds, click.echo))
+
+
+@main.command()
 @click.option("--minutes", type=click.FloatRange(0.05, 60), default=2.0, show_default=True)
 def soak(minutes: float) -> None:
     """Mixed traffic against a faulty tenant; exit 1 where a promise is broken. Linux only: it reads /proc."""
@@ -81,6 +94,26 @@ def requests() -> None:
     found = anyio.run(counting.spent)
     click.echo(counting.table(found))
     sys.exit(any(one.is_over for one in found))
+
+
+@main.command()
+def asked() -> None:
+    """Thirty kinds of question on the demo tenant: calls and characters of each."""
+    click.echo(asking.table(anyio.run(asking.run)))
+
+
+@main.command()
+@click.option("--latency", type=click.FloatRange(min=0), default=doing.LATENCY, show_default=True, help="Seconds.")
+def tasks(latency: float) -> None:
+    """Twenty chores by our tools and by a plain mirror of the API; exit 1 where one comes out wrong."""
+
+    async def run() -> tuple[list[doing.Comparison], tuple[int, int]]:
+        done = await doing.run([*QUESTIONS, *CHANGES], lambda text: click.echo(text, err=True), latency)
+        return done, await doing.menus()
+
+    done, menu = anyio.run(run)
+    click.echo(doing.table(done, menu))
+    sys.exit(not doing.total(done).ours.right)
 
 
 if __name__ == "__main__":

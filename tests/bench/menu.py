@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
+from pp_mcp.commands.tools import compact, entry
 from pp_mcp.config import load
 from pp_mcp.declare import Operation
 from pp_mcp.inventory import enabled
 
 BUDGET = 32_500
 """Characters for the tools that are on by default."""
-
-
-def compact(value: Any) -> int:
-    """Characters of a value as compact JSON."""
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-
-
-def entry(tool: Operation) -> dict[str, Any]:
-    """What every client shows the model of a tool."""
-    return {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
 
 
 def default_tools() -> tuple[Operation, ...]:

@@ -142,7 +142,7 @@ async def _answer(client: Client, question: Question) -> None:
     """The report alone, without the server around it, and with all the time it needs."""
     operation = BY_NAME[question.tool]
     call = Call(api=client.call(), today=datetime.now(UTC).date())
-    values, _ = await prepare(operation, question.arguments, call.api)
+    values, _ = await prepare(operation, question.arguments, call)
     await operation.function(call, **values)
 
 

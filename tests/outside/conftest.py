@@ -47,22 +47,30 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Run:
-    """Runs a script of the npm packages that the module names in `NPM`, with a Node of its own.
-
-    The first argument is the script's path inside `node_modules`. It runs without the settings of whoever tests.
-    """
+def modules(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The folder `node_modules` with the npm packages that the module names in `NPM`, and a Node of its own."""
     home = tmp_path_factory.mktemp("node")
     packages: tuple[str, ...] = request.module.NPM
     command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "node@22", *packages]
     subprocess.run(command, cwd=home, check=True, stdout=subprocess.DEVNULL)
-    modules = home / "node_modules"
+    return home / "node_modules"
 
-    def run(script: str, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture(scope="module")
+def node(modules: Path) -> Run:
+    """Runs a script of the installed npm packages.
+
+    The first argument is the script's path inside `node_modules`. It runs without the settings of whoever tests.
+    """
+    home = modules.parent
+
+    def run(
+        script: str, *arguments: str | Path, timeout: float = 120, cwd: Path = home, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [modules / ".bin/node", modules / script, *arguments],
-            cwd=home,
-            env={**os.environ, "HOME": str(home)},
+            cwd=cwd,
+            env={**os.environ, "HOME": str(home), **environment},
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,

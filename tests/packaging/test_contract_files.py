@@ -1,4 +1,4 @@
-"""The files that are written from the code: tools/, and what README.md and server.json say of tools and settings."""
+"""The files that are written from the code: tools/, and what the pages and server.json say of tools and settings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A checkout's part that the contract writes, up to date."""
-    for name in ("README.md", "server.json"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "docs").mkdir()
+    for name in (*contract.TABLES, "server.json"):
+        shutil.copy(ROOT / name, tmp_path / name)
     contract.write(tmp_path)
     return tmp_path
 
@@ -39,10 +40,11 @@ def test_every_tool_has_a_file(copy: Path) -> None:
     assert written == {tool.name: contract.tool_definition(tool) for tool in ALL_TOOLS}
 
 
-def test_the_readme_names_every_tool_and_setting(copy: Path) -> None:
+def test_the_pages_name_every_tool_and_setting(copy: Path) -> None:
     readme = (copy / "README.md").read_text(encoding="utf-8")
+    page = (copy / "docs/settings.md").read_text(encoding="utf-8")
     tools = readme.partition("<!-- tools -->")[2].partition("<!-- /tools -->")[0]
-    settings = readme.partition("<!-- settings -->")[2].partition("<!-- /settings -->")[0]
+    settings = page.partition("<!-- settings -->")[2].partition("<!-- /settings -->")[0]
     assert all(f"| `{tool.name}` |" in tools for tool in ALL_TOOLS)
     assert all(f"| `PP_{name.upper()}` | " in settings for name in Settings.model_fields)
     assert len({line.replace("\\|", "").count("|") for line in settings.strip().splitlines()}) == 1
@@ -109,7 +111,7 @@ def test_what_is_written_by_hand_stays(copy: Path) -> None:
     ("file", "text", "said"),
     [
         ("README.md", "no marks", "<!-- tools -->"),
-        ("README.md", "<!-- tools --><!-- /tools --><!-- settings -->", "<!-- /settings -->"),
+        ("docs/settings.md", "<!-- settings -->", "<!-- /settings -->"),
         ("server.json", "no JSON", "server.json"),
         ("server.json", "[]", "server.json"),
         ("server.json", '{"packages": [1]}', "server.json"),

@@ -18,16 +18,21 @@ OPERATION = frozenset({"answers", "api", "declare", "errors", "models", "plan", 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     **dict.fromkeys(LEAVES, frozenset[str]()),
     "answers": frozenset({"models", "text"}),
-    "api": frozenset({"errors", "models"}),
+    "api": frozenset({"errors", "models", "telemetry"}),
     "audit": frozenset({"errors", "text"}),
-    "config": frozenset({"text"}),
+    "exporting": frozenset(),
+    "telemetry": frozenset({"exporting"}),
+    "values": frozenset({"text"}),
+    "config": frozenset({"values"}),
     "plan": frozenset({"answers", "api", "models", "text"}),
     "declare": frozenset({"answers", "api", "plan"}),
     "operations": OPERATION,
     "reports": OPERATION | {"operations"},
     "bulk": OPERATION | {"operations", "reports"},
+    "views": frozenset({"declare"}),
     "inventory": frozenset({"bulk", "declare", "operations", "reports", "text"}),
-    "server": OPERATION | {"audit", "bulk", "config", "inventory", "logs", "operations", "reports"},
+    "server": OPERATION
+    | {"audit", "bulk", "config", "inventory", "logs", "operations", "reports", "telemetry", "values", "views"},
 }
 """The parts, and what of ours each may import. Parts that are not named here (the command line, the tour) stand on top:
 they may import everything, and none of these may import them."""

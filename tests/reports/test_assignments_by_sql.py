@@ -26,10 +26,10 @@ KEY = {
 }
 OUTSTANDING = "a.state IN ('not_started', 'in_progress')"
 OVERDUE = f"({OUTSTANDING} AND a.due_date < '{TODAY}')"
-COUNTED = ("total", "people", "completed", "outstanding", "overdue", "dropped", "exempted", "inactive")
+COUNTED = ("total", "people", "completed", "outstanding", "overdue", "in_progress", "dropped", "exempted", "inactive")
 COUNTS = f"""
     count(*), count(DISTINCT u.id), sum(a.state = 'completed'), sum({OUTSTANDING}), coalesce(sum({OVERDUE}), 0),
-    sum(a.state = 'dropped'), sum(a.state = 'exempted'), sum(NOT u.is_active),
+    sum(a.state = 'in_progress'), sum(a.state = 'dropped'), sum(a.state = 'exempted'), sum(NOT u.is_active),
     sum(CASE WHEN {OUTSTANDING} THEN coalesce(a.progress, 0) END)
 """
 TABLES = """
@@ -71,7 +71,7 @@ def figures(
     named = {name: count or 0 for name, count in zip(COUNTED, counts, strict=False)}
     counted = named["total"] - named["dropped"] - named["exempted"]
     completed, outstanding = named["completed"], named["outstanding"]
-    for name in ("dropped", "exempted"):
+    for name in ("in_progress", "dropped", "exempted"):
         if not named[name]:
             del named[name]
     if by_person:
@@ -79,7 +79,7 @@ def figures(
     if was_counted:
         del named["people"], named["inactive"]
     elif outstanding:
-        named["average_progress"] = pytest.approx((counts[8] or 0) / outstanding, abs=0.00051)
+        named["average_progress"] = pytest.approx((counts[9] or 0) / outstanding, abs=0.00051)
     return {**named, "completion_rate": round(completed / counted, 3) if counted else None} if rate else named
 
 
@@ -113,8 +113,8 @@ def rows_by_sql(there: Stage, group_by: list[str], filters: dict[str, Any], was_
     left_out = fixed(group_by, filters)
     rows: list[dict[str, Any]] = []
     for one in found:
-        key, counts = one[: len(group_by)], one[len(group_by) : len(group_by) + 9]
-        email, manager, manager_email, active, item = one[len(group_by) + 9 :]
+        key, counts = one[: len(group_by)], one[len(group_by) : len(group_by) + 10]
+        email, manager, manager_email, active, item = one[len(group_by) + 10 :]
         row: dict[str, Any] = figures(counts, rate=rate, by_person="user" in group_by, was_counted=was_counted)
         for name, value in zip(group_by, key, strict=True):
             if name == "user":

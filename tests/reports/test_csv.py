@@ -136,7 +136,7 @@ async def test_report_on_assignments(client: Client, whole: Tenant) -> None:
     wanted = sql(
         whole,
         f"""SELECT u.name, u.email, c.content_type, coalesce(m.name, 'none'), m.email, {FLAG.format("u.is_active")}, count(*), 1,
-           0, count(*), count(*), 0, 0, 0, CASE WHEN u.is_active THEN 0 ELSE count(*) END, avg(coalesce(a.progress, 0))
+           0, count(*), count(*), sum(a.state = 'in_progress'), 0, 0, 0, CASE WHEN u.is_active THEN 0 ELSE count(*) END, avg(coalesce(a.progress, 0))
            FROM assignments a JOIN users u ON u.id = a.user_id LEFT JOIN users m ON m.id = u.manager_id
            JOIN content_items c ON c.id = a.content_item_id
            WHERE a.state IN ('not_started', 'in_progress') AND a.due_date < date('now') GROUP BY u.id, c.content_type""",
@@ -153,6 +153,7 @@ async def test_report_on_assignments(client: Client, whole: Tenant) -> None:
         "completed",
         "outstanding",
         "overdue",
+        "in_progress",
         "dropped",
         "exempted",
         "other",
@@ -199,7 +200,7 @@ async def test_report_on_attendance(client: Client, whole: Tenant) -> None:
         ),
         (
             "plusplus://reports/assignments.csv?due_date_lte=1999-01-01&group_by=manager,due_month",
-            "manager,manager_email,due_month,total,people,completed,outstanding,overdue,dropped,exempted,other,inactive,average_progress,completion_rate",
+            "manager,manager_email,due_month,total,people,completed,outstanding,overdue,in_progress,dropped,exempted,other,inactive,average_progress,completion_rate",
         ),
         (
             "plusplus://reports/enrollments.csv?created_lte=1999-01-01&group_by=status",

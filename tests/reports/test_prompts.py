@@ -22,6 +22,7 @@ ARGUMENTS = {
     ],
     "match_group_to_roster": [{"group": "Platform", "roster": "jane.doe@acme.example\nSam O'Neil"}],
     "clean_up_catalogue": [{}, {"content_type": "article", "stale_days": "180"}],
+    "overdue_board": [{}, {"group": "Platform"}],
     "chase_course": [{"content_item": "Security 101"}, {"content_item": "Security 101", "due_date": "2026-12-24"}],
 }
 CASES = [(name, given) for name, cases in ARGUMENTS.items() for given in cases]

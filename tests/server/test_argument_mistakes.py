@@ -6,9 +6,10 @@ import json
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
-from stage import WAYS, Stage, Way, ask, connected, refused
+from stage import WAYS, Network, Stage, Way, ask, connected, refused
 
 from pp_mcp.demo import Tenant
 from pp_mcp.errors import InvalidArgument
@@ -114,6 +115,22 @@ async def test_a_moment_in_any_spelling_means_the_same(given: str, sent: str, te
         one = await ask(client, "list_assignments", created_gte=given)
         other = await ask(client, "list_assignments", created_gte=sent)
     assert {**one, "csv": ""} == {**other, "csv": ""}
+
+
+@pytest.mark.parametrize(
+    ("argument", "given", "sent"),
+    [
+        ("created_gte", "2026-03-01", "2026-02-28T23:00:00Z"),
+        ("created_lte", "2026-03-29", "2026-03-29T21:59:59.999999Z"),
+        ("created_gte", "2026-07-01 10:00", "2026-07-01T08:00:00Z"),
+        ("created_gte", "2026-07-01T10:00Z", "2026-07-01T10:00:00Z"),
+    ],
+)
+async def test_a_date_is_a_day_in_the_time_zone(argument: str, given: str, sent: str, tenant: Tenant) -> None:
+    network = Network(tenant)
+    async with connected(tenant, transport=network, timezone="Europe/Berlin") as client:
+        await ask(client, "list_assignments", **{argument: given})
+    assert dict(parse_qsl(network.queries[-1]))[argument] == sent
 
 
 @pytest.mark.parametrize("tool", ["update_user", "update_article", "update_content_item", "update_assignment"])

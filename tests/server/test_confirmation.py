@@ -134,7 +134,7 @@ async def test_a_token_of_the_future_is_none(stage: Stage) -> None:
     [
         ({}, True),
         ({"name": "somebody else"}, False),
-        ({"key": "another key, as long as it has to be..."}, False),
+        ({"key": "another key that is as long as it has to be"}, False),
         ({"base_url": "https://other.plusplus.app/public_api/v2"}, False),
     ],
     ids=["another replica", "another caller", "another key", "another tenant"],
@@ -274,11 +274,11 @@ def binding(**changes: Any) -> Binding:
 @example("f" * 400 + ".x")
 @example("\ud800.\ud800")
 def test_no_garbage_is_a_token(text: str) -> None:
-    assert not Confirmer(KEY.encode(), "t").fits(text, binding())
+    assert not Confirmer([KEY.encode()], "t").fits(text, binding())
 
 
 def test_a_token_is_bound_to_all_that_was_shown() -> None:
-    confirmer = Confirmer(KEY.encode(), "t", now=lambda: 1_000.0)
+    confirmer = Confirmer([KEY.encode()], "t", now=lambda: 1_000.0)
     token, _ = confirmer.mint(binding())
     assert confirmer.fits(token, binding())
     assert confirmer.fits(f" {token}\n", binding())
@@ -297,5 +297,14 @@ def test_a_token_is_bound_to_all_that_was_shown() -> None:
     for number in range(len(token)):
         bent = token[:number] + ("0" if token[number] != "0" else "1") + token[number + 1 :]
         assert not confirmer.fits(bent, binding())
-    assert not Confirmer(KEY.encode(), "u", now=lambda: 1_000.0).fits(token, binding())
-    assert not Confirmer(b"other", "t", now=lambda: 1_000.0).fits(token, binding())
+    assert not Confirmer([KEY.encode()], "u", now=lambda: 1_000.0).fits(token, binding())
+    assert not Confirmer([b"other"], "t", now=lambda: 1_000.0).fits(token, binding())
+
+
+def test_tokens_of_the_old_key_are_good_while_it_is_listed() -> None:
+    old, both, new = (Confirmer(keys, "t", now=lambda: 1_000.0) for keys in ([b"old"], [b"new", b"old"], [b"new"]))
+    token, _ = old.mint(binding())
+    assert both.fits(token, binding())
+    assert not new.fits(token, binding())
+    assert new.fits(both.mint(binding())[0], binding())
+    assert not old.fits(both.mint(binding())[0], binding())

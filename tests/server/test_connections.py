@@ -45,6 +45,7 @@ class App:
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.0)
     monkeypatch.setattr(BoundedProtocol, "told", float("-inf"))
     monkeypatch.setattr(BoundedProtocol, "refused", set())
 
@@ -128,6 +129,23 @@ async def test_idle_connections_make_room_the_oldest_first() -> None:
         assert not answered[0].at_eof()
         half[1].write(b"67890")
         assert await status(half) == 200
+
+
+async def test_who_was_just_answered_keeps_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 60.0)
+    async with listening(2) as (_, port, server):
+        answered = await opened(port, GET)
+        assert await status(answered) == 200
+        silent = await opened(port)
+        await until(lambda: len(server.server_state.connections) == 2)
+        other = await opened(port, GET)
+        assert await status(other) == 200
+        assert await asyncio.wait_for(silent[0].read(), 10) == b""
+        assert await status(await opened(port, GET)) == 503
+        for one in (answered, other):
+            assert await one[0].readexactly(2) == b"ok"
+            one[1].write(GET)
+            assert await status(one) == 200
 
 
 async def test_half_sent_requests_count_until_their_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from mcp import Client, MCPError
 from mcp.types import CallToolResult, ElicitResult, InputRequiredResult
 from stage import WAYS, Clock, Network, Stage, Way, ask, connected, data_of, make_server, refused, served
 
+from pp_mcp.errors import Refused
 from pp_mcp.inventory import ALL_TOOLS
-from pp_mcp.server.perform import HOUR, Pace
+from pp_mcp.server.perform import HOUR, Brake, Pace
 from pp_mcp.server.writes import MANY
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +109,17 @@ async def test_block_refuses_what_the_pace_would_have_confirmed(stage: Stage) ->
         error = await refused(client, "update_user", user=stage.person(), name="Renamed")
         assert "PP_CONFIRM=block" in error["message"]
         assert "More than 0 changes in an hour" in error["message"]
+
+
+def test_the_brake_is_each_principals_own() -> None:
+    brake = Brake(2)
+    brake.take("jane", 2)
+    brake.take("sam", 2)
+    brake.give_back("sam", 1)
+    for name in ("jane", "sam"):
+        with pytest.raises(Refused):
+            brake.take(name, 2)
+    brake.take("sam", 1)
 
 
 def test_the_pace_is_each_principals_own() -> None:

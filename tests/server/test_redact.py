@@ -24,6 +24,7 @@ TOKEN = "pp_a_token_0123456789_abcdef"
         (f'{{"a":"{TOKEN}","b":1}}', f'{{"a":"{MARK}","b":1}}'),
         (f"cut {TOKEN[:20]}…[cut]", f"cut {MARK}…[cut]"),
         ("pp_a_tok is too little", "pp_a_tok is too little"),
+        (f"{TOKEN[:-1]}, {TOKEN[:15]}{TOKEN}", f"{MARK}, {MARK}{MARK}"),
         (f"{TOKEN}{TOKEN}", MARK + MARK),
     ],
 )

@@ -7,6 +7,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from mcp import Client
 from stage import Stage, ask, confirmed, connected, data_of, small_tenant, text_of
@@ -14,6 +16,7 @@ from stage import Stage, ask, confirmed, connected, data_of, small_tenant, text_
 from pp_mcp.answers import ErrorAnswer, ItemAnswer, ListAnswer, Named, Row, ToolCall, WriteAnswer
 from pp_mcp.demo import Sizes
 from pp_mcp.inventory import BY_NAME
+from pp_mcp.server import render
 from pp_mcp.server.render import LIMIT, compact, rendered, rendered_error
 
 pytestmark = pytest.mark.anyio
@@ -229,3 +232,19 @@ async def test_names_are_one_short_line_but_for_the_thing_itself(client: Client,
     assert len(whole["item"]["name"]) > 400
     assert "\n" not in whole["summary"]
     assert len(whole["resolved"]["user"]["name"]) <= 200
+
+
+VALUE = st.text(alphabet=st.sampled_from('ab "\\\n\u200b\ufe0f\u3164é中\x1b'), max_size=8) | st.sampled_from(
+    ["x" * 200, "x" * 201]
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=600)
+@given(
+    st.dictionaries(
+        st.sampled_from(["name", "public_id", "note", "a\u200bb", "k" * 201]), VALUE | st.lists(VALUE, max_size=2)
+    )
+)
+def test_what_counts_as_clean_has_nothing_to_clean(data: dict[str, Any]) -> None:
+    if render._is_clean(compact(data)):
+        assert render._clean(data, render.VALUE_LIMIT, label_limit=render.LABEL_LIMIT) == data

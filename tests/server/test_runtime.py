@@ -8,7 +8,7 @@ import anyio
 import httpx2
 import pytest
 from mcp import Client
-from stage import KEY, Stage, ask, connected, make_server, refused
+from stage import KEY, Stage, ask, connected, make_server, refused, settled
 
 from pp_mcp.demo import Tenant
 from pp_mcp.errors import OutOfTime
@@ -99,7 +99,7 @@ async def test_a_stopping_server_waits_for_all_writes(runtime: Runtime) -> None:
             with runtime.writing():
                 group.start_soon(stop)
                 await anyio.lowlevel.checkpoint()
-            await anyio.wait_all_tasks_blocked()
+            await settled()
             assert not stopped.is_set()
         await stopped.wait()
 

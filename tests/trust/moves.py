@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from server.cases import WRITES
 from stage import Json, Stage
 
 Draw = Callable[[Stage, Random], Json | None]
@@ -157,7 +158,7 @@ ALONE = (
 )
 """Where nothing else of the same person and item is outstanding, so that it can be taken back."""
 
-MOVES: tuple[Move, ...] = (
+DRAWN: tuple[Move, ...] = (
     Move("update_user", user),
     Move("update_group", group_name),
     Move("add_group_members", members),
@@ -202,3 +203,13 @@ MOVES: tuple[Move, ...] = (
     Move("delete_content_item", lambda w, draws: {"content_item": draws.choice(ids(w, "content_items"))}, "all"),
     Move("create_api_token", lambda _, draws: {"name": f"T{draws.randint(0, 10**9)}"}, "all"),
 )
+
+MOVES: tuple[Move, ...] = (
+    *DRAWN,
+    *(
+        Move(case.tool, lambda stage, _, case=case: case.arguments(stage), "nothing" if case.undo else "all")
+        for case in WRITES
+        if case.tool not in {move.tool for move in DRAWN}
+    ),
+)
+"""Every kind of write: as drawn above, else the arguments of its one case."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from pp_mcp.cli import _tenant, main
+from pp_mcp.cli import main
+from pp_mcp.commands import demo_tenant
 from pp_mcp.demo import Faults
 
 
@@ -43,7 +44,7 @@ def test_a_fault_in_the_wrong_place_is_refused(arguments: list[str], words: str)
 
 
 def test_faults_reach_the_tenant() -> None:
-    with _tenant(None, 5, 0, ("latency=0.25", "5xx=0.1", "5xx-burst=20/10")) as tenant:
+    with demo_tenant(None, 5, 0, ("latency=0.25", "5xx=0.1", "5xx-burst=20/10")) as tenant:
         assert tenant.faults.latency == 0.25
         assert tenant.faults.server_error == 0.1
         assert tenant.faults.server_error_burst == (20, 10)

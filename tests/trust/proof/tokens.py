@@ -252,7 +252,7 @@ async def _(tries: Tries) -> None:
         token = data(await client.call_tool("remove_group_members", given))["confirm_token"]
         for server, name in (
             (make_server(stage.tenant), "somebody else"),
-            (make_server(stage.tenant, key="another key, which is of 40 letters too."), "tests"),
+            (make_server(stage.tenant, key="another key that is of 40 letters as well"), "tests"),
             (make_server(stage.tenant, base_url="https://other.plusplus.app/public_api/v2"), "tests"),
         ):
             async with served(server, name=name) as other:

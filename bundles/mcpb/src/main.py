@@ -1,0 +1,5 @@
+"""Starts the server that the bundle's project brings."""
+
+from pp_mcp.cli import main
+
+main()
