@@ -1,4 +1,4 @@
-"""`python -m tests.bench [reports|http|start|menu|soak|asked|tasks]`."""
+"""`python -m tests.bench [reports|requests|http|start|menu|soak|asked|tasks]`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.bench import asked as asking
 from tests.bench import http as serving
 from tests.bench import menu as menus
 from tests.bench import reports as reporting
+from tests.bench import requests as counting
 from tests.bench import soak as soaking
 from tests.bench import start as starting
 from tests.bench import tasks as doing
@@ -95,6 +96,14 @@ def menu() -> None:
     """Characters of the menu of tools; exit 1 where it is over its budget."""
     click.echo(menus.table())
     sys.exit(menus.total() > menus.BUDGET)
+
+
+@main.command()
+def requests() -> None:
+    """Requests that the commonest tools make; exit 1 where one makes more than it may."""
+    found = anyio.run(counting.spent)
+    click.echo(counting.table(found))
+    sys.exit(any(one.is_over for one in found))
 
 
 @main.command()

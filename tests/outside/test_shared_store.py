@@ -19,7 +19,7 @@ from pp_mcp.api.limits import SharedBudget, Told
 from pp_mcp.demo import Tenant
 from pp_mcp.server import shared
 from pp_mcp.server.shared import RedisStore
-from pp_mcp.server.store import Store, store_of
+from pp_mcp.server.store import Store
 
 from .fleet import RedisServer, redis_running
 
