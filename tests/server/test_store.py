@@ -15,9 +15,8 @@ from pp_mcp.api.limits import Told
 from pp_mcp.config import Settings
 from pp_mcp.errors import Refused
 from pp_mcp.server import store as limits
-from pp_mcp.server.app import store_of
 from pp_mcp.server.shared import RedisStore
-from pp_mcp.server.store import Count, ProcessStore, Store
+from pp_mcp.server.store import Count, ProcessStore, Store, store_of
 
 pytestmark = pytest.mark.anyio
 
