@@ -16,7 +16,7 @@ from pp_mcp.answers import Json
 from pp_mcp.commands.clients import BY_NAME, VSCODE_INPUT, Launch
 from pp_mcp.config import Settings, load, variable
 from pp_mcp.contract import page
-from pp_mcp.inventory import enabled
+from pp_mcp.inventory import ALL_TOOLS
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,7 +49,8 @@ def _server(command: str, *arguments: str) -> Json:
 
 def _mcpb() -> Json:
     start = _server("uv", "run", "--directory", "${__dirname}", "src/main.py")
-    tools = enabled(load(demo=True, environ={}).toolsets)
+    toolsets = load(demo=True, environ={}).toolsets
+    tools = sorted((tool for tool in ALL_TOOLS if tool.toolset in toolsets), key=lambda tool: tool.name)
     return {
         "manifest_version": "0.4",
         "name": "pp-mcp",

@@ -13,7 +13,9 @@ from pydantic.fields import FieldInfo
 from pp_mcp import __version__
 from pp_mcp.config import TOOLSETS, Settings, load, variable
 from pp_mcp.declare import Effect, Operation
-from pp_mcp.inventory import ALL_TOOLS, enabled
+from pp_mcp.inventory import ALL_TOOLS
+from pp_mcp.menu import FILE
+from pp_mcp.views import uri_of, view_of
 
 _REQUIRED = {"api_token"}
 """Settings that every tenant needs. One of `tenant` and `base_url` is needed too, which server.json cannot express."""
@@ -40,6 +42,7 @@ file differs from the code.
 
 def tool_definition(tool: Operation) -> dict[str, Any]:
     """What `tools/list` answers for a tool."""
+    view = view_of(tool)
     return {
         "name": tool.name,
         "title": tool.title,
@@ -47,6 +50,7 @@ def tool_definition(tool: Operation) -> dict[str, Any]:
         "inputSchema": tool.input_schema,
         "outputSchema": tool.output_schema,
         "annotations": tool.annotations.model_dump(mode="json", by_alias=True, exclude_none=True),
+        **({"_meta": {"ui": {"resourceUri": uri_of(view)}}} if view else {}),
     }
 
 
@@ -78,10 +82,29 @@ def files(root: Path) -> dict[Path, str]:
     tools, registry = root / "tools", root / "server.json"
     return {
         **{tools / f"{tool.name}.json": _json(tool_definition(tool)) for tool in ALL_TOOLS},
+        root / "pp_mcp" / FILE.name: _menu(),
         tools / "README.md": _TOOLS_README.format(table=_tools_table()),
         **{root / name: page(root / name, mark, table()) for name, (mark, table) in TABLES.items()},
         registry: _server_json(registry.read_text(encoding="utf-8")),
     }
+
+
+def _menu() -> str:
+    """What the server reads at its start, a line for each tool."""
+    lines = (
+        f'"{tool.name}": '
+        + json.dumps(
+            {
+                "toolset": tool.toolset,
+                "effect": tool.effect.value,
+                "may_confirm": tool.may_confirm,
+                "definition": tool_definition(tool),
+            },
+            ensure_ascii=False,
+        )
+        for tool in ALL_TOOLS
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _tools_table() -> str:
@@ -117,8 +140,9 @@ def page(path: Path, mark: str, table: str) -> str:
     if not start or not end:
         raise ValueError(f"{path.name} lacks the marks {opening} and {closing} around a table")
     text = f"{before}{opening}\n{table}\n{closing}{after}"
-    default = enabled(load(demo=True, environ={}).toolsets)
-    for words, count in {"serves {} tools": len(default), "all {} tools": len(ALL_TOOLS)}.items():
+    toolsets = load(demo=True, environ={}).toolsets
+    default = sum(tool.toolset in toolsets for tool in ALL_TOOLS)
+    for words, count in {"serves {} tools": default, "all {} tools": len(ALL_TOOLS)}.items():
         text = re.sub(words.format(r"\d+"), words.format(count), text)
     return text
 

@@ -7,12 +7,12 @@ the output schema, and the declared effect gives the four annotations.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, tzinfo
-from enum import Enum
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
@@ -26,7 +26,9 @@ from pydantic_core import core_schema
 
 from pp_mcp.answers import Answer, ManyAnswer, WriteAnswer
 from pp_mcp.api import Api
+from pp_mcp.menu import Effect, Entry
 from pp_mcp.plan import ManyPlan, Plan
+from pp_mcp.text import plural
 
 Schema = dict[str, Any]
 
@@ -113,19 +115,6 @@ def _plain(hint: Any) -> Schema:
     return {"type": "object" if issubclass(kind, BaseModel) else _PLAIN[kind]}
 
 
-class Effect(Enum):
-    """What a tool does to the tenant; the annotations follow from it.
-
-    `ADD` only adds, `CHANGE` overwrites and can be set back, `DESTROY` loses something or reaches many: it is always
-    previewed and confirmed.
-    """
-
-    READ = "read"
-    ADD = "add"
-    CHANGE = "change"
-    DESTROY = "destroy"
-
-
 Kind = Literal["user", "group", "content_item", "event", "article", "channel", "assignment"]
 
 
@@ -136,22 +125,43 @@ class Reference:
     kind: Kind
 
 
+SILENCE = 2.0
+"""Seconds after which a client is told that work goes on, where there was nothing else to tell."""
+
+
 class _Stages:
     """The progress of several readings and writings, one after the other, as one that only grows: MCP wants it so."""
 
     def __init__(self) -> None:
-        self._before = self._last = self._told = 0.0
+        self._before = self._last = self._since = self._now = 0.0
+        self.told = 0.0
+        """The latest place that was told."""
+        self.message = "working"
 
-    def place(self, done: float, total: float) -> tuple[float, float] | None:
-        """How far that is, and of how much; None where it is too little to tell."""
+    def place(self, done: float, total: float, steps: int, now: float, message: str) -> tuple[float, float, str] | None:
+        """How far that is, of how much, and `message` with the time that is left, judged by the pace since this stage
+        began; None where it is too little to tell. `now` is in seconds."""
         if done < self._last:
-            self._before += self._last
-        self._last = done
+            self._before, self._since = self._before + self._last, self._now
+        self._last, self._now = done, now
         at = self._before + done
-        if at <= self._told or (done < total and at - self._told < total / 100):
+        if at <= self.told or (done < total and at - self.told < total / steps):
             return None
-        self._told = at
-        return at, self._before + total
+        left = (now - self._since) * (total - done) / done
+        self.told, self.message = at, message + (f", about {_time(left)} left" if left >= 1 else "")
+        return at, self._before + total, self.message
+
+    def nudge(self) -> float:
+        """A place a little further on, for a word in between."""
+        self.told += 0.001
+        return self.told
+
+
+def _time(seconds: float) -> str:
+    """Roughly so much time: the further off, the less exactly."""
+    if seconds > 90:
+        return f"{round(seconds / 60)} min"
+    return f"{ceil(seconds / 5) * 5 if seconds > 10 else ceil(seconds)} s"
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,12 @@ class Call:
     """What the preview read of the items (`Plan.kept`); where it is given, the operation plans without reading."""
     stopping: anyio.Event = field(default_factory=anyio.Event, compare=False)
     """Is set when the server stops: a run begins nothing more."""
+    cancelled: anyio.Event = field(default_factory=anyio.Event, compare=False)
+    """Is set when nobody wants the rest: a run begins nothing more."""
+    begins: Callable[[Api], None] = lambda _: None
+    """Is told when nothing more is asked: a report begins to read, or what was confirmed is about to be done."""
+    steps: int = 100
+    """How many times progress is told at most."""
     item: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     """Held by a bulk run while it looks at one item and writes it: keeps single writes of other calls from between."""
     memo: dict[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
@@ -177,28 +193,44 @@ class Call:
     _stages: _Stages = field(default_factory=_Stages, repr=False, compare=False)
 
     async def report(self, done: float, total: float, message: str) -> None:
-        """Tells the client how far the call is, in steps of a hundredth; does nothing where it did not ask."""
-        if self.progress is not None and (place := self._stages.place(done, total)) is not None:
-            await self.progress(*place, message)
+        """Tells the client how far the call is and how long it takes, in `steps`; nothing where it did not ask."""
+        if self.progress is None:
+            return
+        place = self._stages.place(done, total, self.steps, self.api.elapsed, message)
+        if place is not None:
+            await self.progress(*place)
 
     async def rows_read(self, read: int, total: int) -> None:
         """Tells the client how many rows of a list are read."""
-        await self.report(read, total, f"{read:,} of {total:,} rows read")
+        await self.report(read, total, f"reading {read:,} of {total:,} rows")
+
+    @asynccontextmanager
+    async def never_silent(self) -> AsyncGenerator[None]:
+        """Meanwhile the client is told that work goes on, whenever there was nothing else to tell for some seconds."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._break_silence)
+            yield
+            group.cancel_scope.cancel()
+
+    async def _break_silence(self) -> None:
+        while self.progress is not None:
+            told = self._stages.told
+            await anyio.sleep(SILENCE)
+            if told == self._stages.told:
+                so_far = f"{self._stages.message}; {plural(self.api.requests, 'request')} to PlusPlus so far"
+                await self.progress(self._stages.nudge(), None, so_far)
 
 
 @dataclass(frozen=True)
-class Operation:
-    """A declared function: everything a tool is."""
+class Operation(Entry):
+    """A declared function: everything a tool is. Its models and schemas are built when they are first needed."""
 
-    name: str
     title: str
     description: str
-    toolset: str
-    effect: Effect
-    may_confirm: bool
     idempotent: bool
     function: Callable[..., Awaitable[Any]]
-    arguments: type[BaseModel]
+    fields: dict[str, Any]
+    """The arguments: type and default by name, as pydantic takes them."""
     references: dict[str, Reference]
     answer: type[Answer]
     csv: str | None
@@ -215,6 +247,11 @@ class Operation:
             idempotent_hint=self.idempotent,
             open_world_hint=True,
         )
+
+    @cached_property
+    def arguments(self) -> type[BaseModel]:
+        """The model of the arguments."""
+        return create_model(f"{self.name}_arguments", __config__=ConfigDict(extra="forbid"), **self.fields)
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
@@ -281,7 +318,7 @@ def operation(
             may_confirm=may_confirm or effect is Effect.DESTROY,
             idempotent=idempotent,
             function=function,
-            arguments=create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields),
+            fields=fields,
             references=references,
             answer=answer,
             csv=csv,

@@ -1,11 +1,12 @@
-"""Every tool there is, in an explicit list: nothing is registered by import."""
+"""Every tool there is, in an explicit list: nothing is registered by import. Importing this imports all that the tools
+do, so a server that has only been asked for its menu does not."""
 
 from __future__ import annotations
 
 from pp_mcp.bulk import assign as bulk_assign
 from pp_mcp.bulk import people as bulk_people
 from pp_mcp.bulk import update as bulk_update
-from pp_mcp.declare import Effect, Operation
+from pp_mcp.declare import Operation
 from pp_mcp.operations import (
     articles,
     assignments,
@@ -20,7 +21,6 @@ from pp_mcp.reports import assignments as report_assignments
 from pp_mcp.reports import content as report_content
 from pp_mcp.reports import enrollments as report_enrollments
 from pp_mcp.reports import learner as report_learner
-from pp_mcp.text import nearest
 
 ALL_TOOLS: tuple[Operation, ...] = (
     users.list_users,
@@ -66,29 +66,3 @@ ALL_TOOLS: tuple[Operation, ...] = (
 )
 
 BY_NAME = {tool.name: tool for tool in ALL_TOOLS}
-
-
-def enabled(
-    toolsets: frozenset[str], names: frozenset[str] = frozenset(), *, read_only: bool = False, block: bool = False
-) -> tuple[Operation, ...]:
-    """The tools these settings leave, sorted by name: those of the toolsets, of them only `names` where any are given,
-    without writes where `read_only`, without tools that always need confirming where `block`."""
-    kept = [tool for tool in ALL_TOOLS if tool.toolset in toolsets and (not names or tool.name in names)]
-    if read_only:
-        kept = [tool for tool in kept if tool.effect is Effect.READ]
-    if block:
-        kept = [tool for tool in kept if tool.effect is not Effect.DESTROY]
-    return tuple(sorted(kept, key=lambda tool: tool.name))
-
-
-def unavailable(toolsets: frozenset[str], names: frozenset[str]) -> list[str]:
-    """What is wrong with the names in PP_TOOLS: a line for each that no tool has, or whose toolset is off."""
-    problems: list[str] = []
-    for name in sorted(names):
-        tool = BY_NAME.get(name)
-        if tool is None:
-            near = nearest(name, BY_NAME)
-            problems.append(f"PP_TOOLS: there is no tool {name!r}" + (f"; did you mean {near}?" if near else "."))
-        elif tool.toolset not in toolsets:
-            problems.append(f"PP_TOOLS: {name} belongs to the toolset {tool.toolset}: add that to PP_TOOLSETS.")
-    return problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -145,7 +146,7 @@ async def test_what_a_call_reports_goes_nowhere_where_nobody_listens() -> None:
     async def listen(*said: Any) -> None:
         heard.append(said)
 
-    api: Any = None
+    api: Any = SimpleNamespace(elapsed=0.0)
     await Call(api=api, today=date(2026, 1, 1)).report(1, 2, "half")
     await Call(api=api, today=date(2026, 1, 1), progress=listen).report(1, 2, "half")
     assert heard == [(1, 2, "half")]

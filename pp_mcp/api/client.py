@@ -13,7 +13,7 @@ from pp_mcp.api.limits import SYSTEM_CLOCK, Clock, SharedBudget, Spending
 from pp_mcp.api.routes import ROUTES, Route, check_id, fill
 from pp_mcp.api.send import Sender, Written, json_of
 from pp_mcp.errors import InvalidArgument
-from pp_mcp.models import BulkAnswer, Page, read_bulk, read_page
+from pp_mcp.models import BulkAnswer, Facts, Page, read_bulk, read_page
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -171,8 +171,10 @@ class Api(Spending):
                 raise InvalidArgument.naming({name: f"must be from 1 to {highest}"})
 
         def read(response: httpx2.Response) -> Page[M]:
+            if issubclass(model, Facts) and (found := model.page_in(response.content)) is not None:
+                return cast(Page[M], read_page(found, page=page, page_size=page_size))
             rows = read_page(json_of(response), page=page, page_size=page_size)
-            items = _validated(model, _list_of(model).validate_python, rows.items)
+            items = _rows(model, rows.items)
             return Page(items, rows.page, rows.page_size, rows.total_count, rows.total_pages)
 
         return (await self._run(operation, read, filters={**filters, "page": page, "page_size": page_size})).value
@@ -268,6 +270,12 @@ def _validated(model: type[BaseModel], validate: Callable[[object], T], value: o
         faults = mistake.errors(include_url=False, include_context=False, include_input=False)
         lines = [f"{'.'.join(str(step) for step in fault['loc']) or 'it'}: {fault['msg']}" for fault in faults[:3]]
         raise ValueError(f"it is not a valid {model.__name__} ({'; '.join(lines)})") from None
+
+
+def _rows(model: type[M], values: list[object]) -> list[M]:
+    if issubclass(model, Facts):
+        return [model.of(one) for one in _validated(model.whole, _list_of(model.whole).validate_python, values)]
+    return _validated(model, _list_of(model).validate_python, values)
 
 
 def _query(operation: str, route: Route, filters: Mapping[str, Filter]) -> dict[str, str]:

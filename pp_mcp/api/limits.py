@@ -39,7 +39,8 @@ class Spending:
         self._clock = clock
         self.budget = budget
         self.caller = caller
-        self.deadline = clock.now() + budget
+        self._began = clock.now()
+        self.deadline = self._began + budget
         self.turns = 0
         """How many requests were asked for."""
         self.requests = 0
@@ -53,6 +54,15 @@ class Spending:
     def remaining(self) -> float:
         """Seconds left of the budget, never below 0."""
         return max(0.0, self.deadline - self._clock.now())
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the call began."""
+        return self._clock.now() - self._began
+
+    def extend(self, seconds: float) -> None:
+        """From now on there are so many seconds left."""
+        self.budget, self.deadline = seconds, self._clock.now() + seconds
 
     def note(self, request_id: str | None) -> None:
         """Keeps the id of an answer."""

@@ -106,14 +106,19 @@ async def walk(
     restart: Callable[[], None],
     *,
     filters: Filters | None = None,
+    first: Page[ModelT] | None = None,
     workers: int = WORKERS,
     progress: Progress | None = None,
     tolerant: bool = False,
     leave: float = RESERVE,
 ) -> Coverage:
-    """Reads every page of a list and hands each row to `take` once; see `walk_pages`."""
+    """Reads every page of a list and hands each row to `take` once; see `walk_pages`. `first`: the first page, where it
+    was read just now; it is asked for again only if rows moved."""
+    known = [first] if first is not None else []
 
     async def page(number: int, size: int) -> Page[ModelT]:
+        if number == 1 and known:
+            return known.pop()
         return await api.page(operation, model, page=number, page_size=size, **(filters or {}))
 
     return await walk_pages(
@@ -190,10 +195,11 @@ class _Pass(Generic[RowT]):
             self.stopped = why(error)
             return error
         begin()
-        self.total = first.total_count
+        self.total, pages = first.total_count, first.total_pages
         await self._absorb(first)
-        pages = range(2, first.total_pages + 1)
-        await for_each(pages, self._read, workers=max(0, min(workers, first.total_pages - 1)))
+        # Its rows are not held while all others are read.
+        del first
+        await for_each(range(2, pages + 1), self._read, workers=max(0, min(workers, pages - 1)))
         return None
 
     async def _read(self, number: int) -> bool:
@@ -249,9 +255,11 @@ async def drain(
     model: type[ModelT],
     *,
     filters: Filters | None = None,
+    first: Page[ModelT] | None = None,
     keep: Callable[[ModelT], bool] = lambda _: True,
 ) -> list[ModelT]:
-    """All rows of a list, or those to `keep`: for sets that are small enough to hold, such as a group's members.
+    """All rows of a list, or those to `keep`: for sets that are small enough to hold, such as a group's members. For
+    `first` see `walk`.
 
     Raises:
         OutOfTime: not all of them could be read, or they kept moving; a part would be mistaken for the whole.
@@ -262,7 +270,7 @@ async def drain(
         if keep(row):
             rows.append(row)
 
-    coverage = await walk(api, operation, model, take, rows.clear, filters=filters)
+    coverage = await walk(api, operation, model, take, rows.clear, filters=filters, first=first)
     if not coverage.complete:
         raise OutOfTime(
             f"Only {coverage.rows_read:,} of {coverage.rows_total:,} rows could be read: {coverage.reason}. "

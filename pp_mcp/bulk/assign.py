@@ -8,15 +8,16 @@ from typing import Annotated
 from pydantic import Field
 
 from pp_mcp.answers import Named, ToolCall
-from pp_mcp.api.walk import drain
+from pp_mcp.api.walk import PAGE_SIZE, drain
 from pp_mcp.bulk.run import EXAMPLES, MOST, NAMED, Undo, carry_out, cost, told, too_many
 from pp_mcp.declare import Call, Effect, Reference, operation
 from pp_mcp.errors import InvalidArgument, OutOfTime
-from pp_mcp.models import Assignment, ContentItem, Group, User
+from pp_mcp.models import Assignment, AssignmentFacts, ContentItem, Group, User
 from pp_mcp.operations import params
 from pp_mcp.operations.assignments import OUTSTANDING, was_there
 from pp_mcp.plan import Done, ManyPlan, Rest
-from pp_mcp.reports.reading import People, Selection, read_assignments
+from pp_mcp.reports.reading import People, read_assignments
+from pp_mcp.reports.selection import Selection
 from pp_mcp.text import listed, person, plural, quoted, word
 
 Had = dict[str, dict[str, tuple[str, str | None]]]
@@ -275,13 +276,14 @@ async def _audience(
     named: dict[str, Group | User] = {"group": group} if group else {"manager": manager} if manager else {}
     filters = {name: thing.public_id for name, thing in named.items()}
     people = list({one.public_id: one for one in users or []}.values())
-    size = len(people)
+    size, first = len(people), None
     if users is None:
-        size = (await call.api.page("list_users", User, page=1, page_size=1, **filters)).total_count
+        first = await call.api.page("list_users", User, page=1, page_size=PAGE_SIZE, **filters)
+        size = first.total_count
     if size * len(items) > MOST:
         raise too_many(size * len(items), "fewer items, by manager, or users in shorter lists (list_users names them)")
-    if users is None:
-        people = await drain(call.api, "list_users", User, filters=filters)
+    if first is not None:
+        people = await drain(call.api, "list_users", User, filters=filters, first=first)
     whose = "".join(f" {_WHOSE[name]} {quoted(thing.name)}" for name, thing in named.items())
     return Audience(people, whose, {item.public_id: await _had(call, item, people) for item in items})
 
@@ -290,11 +292,11 @@ async def _had(call: Call, item: ContentItem, people: list[User]) -> Had:
     had: Had = {}
     wanted = People.of(people)
 
-    def take(one: Assignment) -> None:
+    def take(one: AssignmentFacts) -> None:
         if one.user.public_id in wanted:
             had.setdefault(one.user.public_id, {})[one.public_id] = (one.state, one.due_date)
 
-    read = await read_assignments(call, Selection(content_item=[item]), take, had.clear, people=wanted)
+    read = await read_assignments(call, Selection(content_item=[item]), AssignmentFacts, take, had.clear, people=wanted)
     if not read.coverage.complete:
         raise OutOfTime(
             f"Who has it already could not be read in full ({read.coverage.reason}). Nothing was changed. Split the "

@@ -13,7 +13,8 @@ from pp_mcp.errors import InvalidArgument, NotFound, OutOfTime
 from pp_mcp.models import Assignment
 from pp_mcp.operations.assignments import OUTSTANDING, label_of
 from pp_mcp.operations.transitions import Action
-from pp_mcp.reports.reading import FEW, Selection, fewer_by_pages, one_by_one, read_all, read_assignments
+from pp_mcp.reports.reading import FEW, fewer_by_pages, one_by_one, read_all, read_assignments
+from pp_mcp.reports.selection import Selection
 from pp_mcp.text import listed, word
 
 Dates = Callable[[str], str | None]
@@ -123,7 +124,7 @@ async def read_selected(call: Call, selection: Selection, choice: Choice) -> Non
     Raises:
         OutOfTime: not all of them could be read.
     """
-    read = await read_assignments(call, selection, choice.take, choice.restart)
+    read = await read_assignments(call, selection, Assignment, choice.take, choice.restart)
     if not read.coverage.complete:
         raise OutOfTime(
             f"Not all of them could be read ({read.coverage.reason}). Nothing was changed. Split them: narrow by user, "

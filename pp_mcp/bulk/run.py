@@ -107,7 +107,8 @@ async def carry_out(
     run = _Run[ItemT](call, len(items), label, write, look)
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(run.watch)
+            group.start_soon(run.watch, call.stopping, STOPPING)
+            group.start_soon(run.watch, call.cancelled, CANCELLED)
             await for_each(items, run.one, workers=AT_ONCE)
             run.over = True
             group.cancel_scope.cancel()
@@ -145,15 +146,15 @@ class _Run(Run[ItemT]):
         """Begins nothing more."""
         self.stopped = self.stopped or why
 
-    async def watch(self) -> None:
-        """Stops the run when the call is cancelled or the server stops, and gives writes under way little time."""
-        why = CANCELLED
+    async def watch(self, event: anyio.Event, why: str) -> None:
+        """Stops the run at the event, or when the call is cancelled, and gives writes under way little time."""
+        reason = CANCELLED
         try:
-            await self._call.stopping.wait()
-            why = STOPPING
+            await event.wait()
+            reason = why
         finally:
             if not self.over:
-                self.stop(why)
+                self.stop(reason)
                 for scope in self._looking:
                     scope.cancel()
                 for scope in self._under_way:
@@ -184,7 +185,7 @@ class _Run(Run[ItemT]):
         because = {"reason": reason} if reason else {}
         self.outcomes.append(Outcome(public_id=item.public_id, name=self._label(item), status=status, **because))
         done = len(self.outcomes)
-        await self._call.report(done, self._count, f"{done:,} of {self._count:,} done")
+        await self._call.report(done, self._count, f"changing {done:,} of {self._count:,}")
         return True
 
     async def _needed(self, item: ItemT) -> bool:

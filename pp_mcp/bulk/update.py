@@ -20,7 +20,7 @@ from pp_mcp.operations.assignments import OUTSTANDING, label_of
 from pp_mcp.operations.transitions import ACTIONS, Action, ActionName, ReasonArg
 from pp_mcp.plan import Done, ManyPlan, Rest
 from pp_mcp.reports.counting import is_late
-from pp_mcp.reports.reading import Selection
+from pp_mcp.reports.selection import Selection
 from pp_mcp.text import listed, plural, word
 
 AssignmentsArg = Annotated[

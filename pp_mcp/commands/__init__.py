@@ -84,7 +84,7 @@ def chosen(
 
 def load_settings(flags: dict[str, Any], *, demo: bool, strict: bool = True, quiet: bool = False) -> Settings:
     """The settings, which also configure the log: `quiet` warns only, unless PP_LOG_LEVEL is set."""
-    from pp_mcp.inventory import unavailable
+    from pp_mcp.menu import unavailable
 
     try:
         settings = load(flags, demo=demo, strict=strict)
@@ -121,26 +121,23 @@ def of_tenant(settings: Settings, tenant: Tenant) -> Settings:
 
 def make_server(settings: Settings, tenant: Tenant | None) -> PlusPlusServer:
     """The server over the demo tenant, or else over the one that the settings name. Mistakes end the program."""
-    from pp_mcp.api.routes import ROUTES, override
     from pp_mcp.errors import Refused
     from pp_mcp.server.app import build_server
 
     try:
-        routes = override(ROUTES, settings.routes)
-    except ValueError as error:
-        stop(f"PP_ROUTES: {error}")
-    try:
-        return build_server(settings, routes=routes, transport=tenant.transport() if tenant else None)
+        return build_server(settings, transport=tenant.transport() if tenant else None)
     except Refused as error:
         stop(error.message)
 
 
 def offered(settings: Settings) -> Sequence[Operation]:
     """The tools that these settings offer."""
-    from pp_mcp.inventory import enabled
+    from pp_mcp.inventory import BY_NAME
+    from pp_mcp.menu import enabled
 
     block = settings.confirm == "block"
-    return enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=block)
+    kept = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=block)
+    return [BY_NAME[tool.name] for tool in kept]
 
 
 def stop(message: str) -> NoReturn:

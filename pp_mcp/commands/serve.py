@@ -25,17 +25,20 @@ def serve(transport: str, host: str, port: int, stateless: bool, strict: bool, *
     """Serve MCP on stdio or HTTP. Settings come from the environment (PP_…); flags override them."""
     from pp_mcp import telemetry
     from pp_mcp.errors import Refused
-    from pp_mcp.inventory import BY_NAME
-    from pp_mcp.server.http import serve_http, serve_stdio
+    from pp_mcp.menu import menu
 
     with chosen(**options, strict=strict) as (settings, tenant), ExitStack() as ends:
-        telemetry.start(settings.metrics_port, host if transport == "http" else "127.0.0.1", BY_NAME)
+        telemetry.start(settings.metrics_port, host if transport == "http" else "127.0.0.1", menu())
         ends.callback(telemetry.stop)
         try:
             server = make_server(settings, tenant)
             if transport == "http":
+                from pp_mcp.server.http import serve_http
+
                 serve_http(server, host, port, stateless=stateless)
             else:
+                from pp_mcp.server.stdio import serve_stdio
+
                 serve_stdio(server)
         except Refused as error:
             stop(error.message)

@@ -1,6 +1,7 @@
 """What the API sends, one file per resource. Read leniently: unknown fields and values pass, dates stay as sent."""
 
 from pp_mcp.models.bulk import BulkAnswer, BulkOutcome, read_bulk
+from pp_mcp.models.facts import AssignmentFacts, Facts
 from pp_mcp.models.pages import Page, read_page
 from pp_mcp.models.records import (
     ApiToken,
@@ -20,12 +21,14 @@ __all__ = [
     "ApiToken",
     "Article",
     "Assignment",
+    "AssignmentFacts",
     "BulkAnswer",
     "BulkOutcome",
     "ContentItem",
     "ContentRef",
     "Enrollment",
     "EventRef",
+    "Facts",
     "Group",
     "GroupRef",
     "Page",

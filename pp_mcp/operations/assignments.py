@@ -11,7 +11,7 @@ from pydantic import Field
 from pp_mcp.answers import AssignmentRow, ItemAnswer, ListAnswer, Named, ToolCall, full, scope_of
 from pp_mcp.api import Written
 from pp_mcp.declare import Call, Effect, operation
-from pp_mcp.models import Assignment, ContentItem, User
+from pp_mcp.models import Assignment, AssignmentFacts, ContentItem, User
 from pp_mcp.operations import params
 from pp_mcp.operations.lists import OUTSTANDING, kept_page, list_page, sent
 from pp_mcp.plan import Done, Plan, call_of, left_out, update_plan
@@ -49,7 +49,7 @@ class CompletedWithin:
         """What the API can be asked beside a filter by `state`, so that less has to be read."""
         return {"state": "completed"} if self.is_given and state is None else {}
 
-    def has(self, assignment: Assignment) -> bool:
+    def has(self, assignment: Assignment | AssignmentFacts) -> bool:
         """Whether the assignment was completed in that time."""
         if not self.is_given:
             return True

@@ -11,7 +11,7 @@ from pp_mcp.answers import ContentRow, ItemAnswer, ListAnswer, Named, Outcome, O
 from pp_mcp.api.walk import PAGE_SIZE, walk
 from pp_mcp.declare import Call, Effect, operation
 from pp_mcp.errors import AnswerLost, PlusPlusError
-from pp_mcp.models import Assignment, BulkOutcome, ContentItem
+from pp_mcp.models import Assignment, AssignmentFacts, BulkOutcome, ContentItem
 from pp_mcp.operations import params
 from pp_mcp.operations.access import MOST_PAGES, hiding, opening
 from pp_mcp.operations.lists import list_page
@@ -89,7 +89,7 @@ async def _finishers(call: Call, item: ContentItem) -> int | None:
     coverage = await walk(
         call.api,
         "list_assignments",
-        Assignment,
+        AssignmentFacts,
         lambda row: people.add(row.user.public_id),
         people.clear,
         filters={"content_item": item.public_id, "state": "completed"},

@@ -36,8 +36,8 @@ ReportRow = dict[str, Any]
 
 
 class CoverageAnswer(BaseModel):
-    """How much of the data the answer rests on. Where it is not complete, counts are of what was read and rates are
-    left out."""
+    """How much of the data the answer rests on; rows that PlusPlus counted are as good as read. Where it is not
+    complete, counts are of what was read and rates are left out."""
 
     complete: bool
     rows_read: int

@@ -23,7 +23,8 @@ from pp_mcp.reports.answers import EVERY, Found, ReportAnswer, TopArg, caution, 
 from pp_mcp.reports.counting import STATES, Bucket, Figures, base, outstanding
 from pp_mcp.reports.joining import Joined
 from pp_mcp.reports.missing import who_is_missing
-from pp_mcp.reports.reading import Read, Selection
+from pp_mcp.reports.reading import Read
+from pp_mcp.reports.selection import Selection
 from pp_mcp.text import listed, plural, share
 
 Dimension = Literal["user", "manager", "content_item", "content_type", "state", "due_month"]
@@ -38,7 +39,9 @@ Dimension = Literal["user", "manager", "content_item", "content_type", "state", 
     "manager_email and is_active (true or false), and completed_all where several content items were asked for; then "
     "total, people (distinct), completed, outstanding, overdue, in_progress, dropped, exempted, other, inactive "
     "(assignments of deactivated people), average_progress (0 to 1, of what is outstanding) and completion_rate (0 to "
-    "1). With missing=true: user, user_email, manager, manager_email, is_active, missing (content items).",
+    "1). Where PlusPlus counted, as it does for large reports that name no people: without people, inactive and "
+    "average_progress. With missing=true: user, user_email, manager, manager_email, is_active, missing (content "
+    "items).",
 )
 async def report_assignments(
     call: Call,
@@ -87,7 +90,7 @@ async def report_assignments(
         await joined.look_up_managers(top)
     totals = joined.counting.totals
     knows = joined.knows_who_is_active
-    figures = Figures(read.coverage.complete, selection.allows_rates, knows)
+    figures = Figures(read.coverage.complete, selection.allows_rates, knows, progress=not joined.was_counted)
     # A rate within one state says nothing: it is all or nothing.
     of_rest = replace(figures, rates=figures.rates and "state" not in joined.dimensions)
     of_rows = replace(of_rest, by_person="user" in joined.dimensions)

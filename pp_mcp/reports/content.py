@@ -11,7 +11,7 @@ from pydantic import Field
 from pp_mcp.answers import scope_of
 from pp_mcp.api.walk import PAGE_SIZE, PASSING, walk, why
 from pp_mcp.declare import Call, Effect, operation
-from pp_mcp.models import Assignment, ContentItem
+from pp_mcp.models import AssignmentFacts, ContentItem
 from pp_mcp.operations.params import ChannelArg, ContentType, GroupArg
 from pp_mcp.reports.answers import Found, ReportAnswer, TopArg, caution
 from pp_mcp.reports.counting import Bucket, Counting
@@ -182,7 +182,7 @@ class Completions:
             return
         completed = {"state": "completed"}
         try:
-            by_pages = await fewer_by_pages(call, "list_assignments", Assignment, completed, singly=len(wanted))
+            by_pages = await fewer_by_pages(call, "list_assignments", AssignmentFacts, completed, singly=len(wanted))
         except PASSING as error:
             self.reason = f"completions: {why(error)}"
             return
@@ -192,7 +192,7 @@ class Completions:
             self.reason = f"completions of {reason}" if reason else None
             return
         coverage = await read_all(
-            call, "list_assignments", Assignment, self._take, self.latest.clear, completed, tolerant=True
+            call, "list_assignments", AssignmentFacts, self._take, self.latest.clear, completed, tolerant=True
         )
         self.how = f"one pass over {plural(coverage.rows_read, 'completion')}"
         if coverage.complete:
@@ -203,14 +203,14 @@ class Completions:
             self.latest.clear()
             self.reason = f"completions: {coverage.reason}"
 
-    def _take(self, assignment: Assignment) -> None:
+    def _take(self, assignment: AssignmentFacts) -> None:
         item = assignment.content_item.public_id
         self.latest[item] = max(assignment.completed_datetime or "", self.latest.get(item, ""))
 
     async def _look(self, call: Call, item: str) -> str | None:
         """Looks at one item's completions until one is new enough; answers why it could not."""
         filters = {"state": "completed", "content_item": item}
-        first = await call.api.page("list_assignments", Assignment, page=1, page_size=PAGE_SIZE, **filters)
+        first = await call.api.page("list_assignments", AssignmentFacts, page=1, page_size=PAGE_SIZE, **filters)
         when = [row.completed_datetime or "" for row in first.items]
         if len(when) < first.total_count:
             if max(when, default="")[:10] >= self.since:
@@ -218,11 +218,11 @@ class Completions:
                 return None
             when.clear()
 
-            def take(row: Assignment) -> None:
+            def take(row: AssignmentFacts) -> None:
                 when.append(row.completed_datetime or "")
 
             coverage = await walk(
-                call.api, "list_assignments", Assignment, take, when.clear, filters=filters, tolerant=True
+                call.api, "list_assignments", AssignmentFacts, take, when.clear, filters=filters, tolerant=True
             )
             if not coverage.complete:
                 return coverage.reason

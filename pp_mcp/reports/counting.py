@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
-from pp_mcp.models import Assignment
+from pp_mcp.models import Assignment, AssignmentFacts
 from pp_mcp.operations.assignments import OUTSTANDING
 
 _BITS = 40
@@ -54,6 +54,8 @@ class Counting:
         self.dimensions = dict(dimensions)
         self.names: dict[str, Label] = {}
         """Each person and thing, by id."""
+        self.tells_people = True
+        """Whether it is told how many people the rows are of."""
         self._columns = {name: at for at, name in enumerate(ranked)}
         self._numbered: dict[str, int] = {}
         self._values: list[str] = []
@@ -119,7 +121,8 @@ class Counting:
         counts = self._unpacked(self._total)
         for bucket in shown:
             counts.subtract(bucket.counts)
-        counts[PEOPLE] = len(self._people_but_in({self._packed_key(bucket.key) for bucket in shown}))
+        if self.tells_people:
+            counts[PEOPLE] = len(self._people_but_in({self._packed_key(bucket.key) for bucket in shown}))
         return counts
 
     def _people_but_in(self, keys: set[int]) -> set[int]:
@@ -185,14 +188,14 @@ STATES = ("not_started", "in_progress", "completed", "dropped", "exempted")
 """Known states, in the order they are told; any other counts as `other`."""
 
 
-def is_late(assignment: Assignment, today: date) -> bool:
+def is_late(assignment: Assignment | AssignmentFacts, today: date) -> bool:
     """Overdue, as the API says; where it does not say, outstanding and due before today."""
     if assignment.is_overdue is not None:
         return assignment.is_overdue
     return assignment.state in OUTSTANDING and "" < (assignment.due_date or "") < today.isoformat()
 
 
-def counted(assignment: Assignment, today: date) -> Counted:
+def counted(assignment: AssignmentFacts, today: date) -> Counted:
     """The columns that one assignment counts in."""
     state = assignment.state if assignment.state in STATES else "other"
     columns = ("total", 1), (state, 1), ("overdue", int(is_late(assignment, today)))
@@ -224,12 +227,14 @@ def average_progress(counts: Counter[str]) -> float | None:
 @dataclass(frozen=True)
 class Figures:
     """Which figures an answer about assignments gives: rates only where they mean something, and all of them only where
-    all rows were read; `inactive` only where it is known who is; not how many people one person is."""
+    all rows were read; `inactive` only where it is known who is; not how many people one person is; `progress` only
+    where rows were read."""
 
     complete: bool
     rates: bool
     inactive: bool = False
     by_person: bool = False
+    progress: bool = True
 
     def of(self, counts: Counter[str], *, whole: bool = False) -> dict[str, Any]:
         """Counts as an answer names them. `whole`: the rarer ones too where there are none."""
@@ -245,7 +250,7 @@ class Figures:
         }
         if self.inactive and (whole or not self.by_person):
             shown["inactive"] = counts["inactive"]
-        if self.complete and (whole or outstanding(counts)):
+        if self.complete and self.progress and (whole or outstanding(counts)):
             shown["average_progress"] = average_progress(counts)
         if self.complete and self.rates:
             of = base(counts)

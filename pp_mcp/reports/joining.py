@@ -8,14 +8,14 @@ from typing import Any
 
 from pp_mcp.declare import Call
 from pp_mcp.errors import PlusPlusError
-from pp_mcp.models import Assignment, PersonRef, User
+from pp_mcp.models import AssignmentFacts, PersonRef, User
 from pp_mcp.reports.counting import Counting, Key, Label, counted
+from pp_mcp.reports.planning import count_instead
 from pp_mcp.reports.reading import (
     NOT_KNOWN,
     UNKNOWN,
     People,
     Read,
-    Selection,
     add_missing,
     count_of,
     pages_of,
@@ -23,6 +23,7 @@ from pp_mcp.reports.reading import (
     read_assignments,
     read_people,
 )
+from pp_mcp.reports.selection import Selection
 from pp_mcp.text import listed, plural, quoted, word
 
 BESIDE = {"user": "user_email", "manager": "manager_email", "content_item": "content_item_id"}
@@ -41,6 +42,8 @@ class Joined:
         self.counting = Counting({name: BESIDE.get(name) for name in dimensions}, ("overdue", "total"))
         self.people = People()
         self._call = call
+        self.was_counted = False
+        """Whether the API counted, and no row was read."""
         self._complete = False
         self._strangers = False
         """Whether somebody occurs of whom it is not known whether they are active."""
@@ -61,7 +64,7 @@ class Joined:
     @property
     def knows_who_is_active(self) -> bool:
         """Whether it is known of everybody counted whether they are active."""
-        return not self._strangers
+        return not self._strangers and not self.was_counted
 
     @property
     def tells_completed_all(self) -> bool:
@@ -85,26 +88,33 @@ class Joined:
             read = await self._with_everyone(needed=everyone)
         else:
             self.people = theirs
-            read = await read_assignments(self._call, self.selection, self._take, self._restart, people=theirs)
+            read = await read_assignments(
+                self._call, self.selection, AssignmentFacts, self._take, self._restart, people=theirs
+            )
         self._complete = read.coverage.complete
         return read
 
     async def _with_everyone(self, *, needed: bool) -> Read:
-        """Counts with the profiles of whoever occurs: all people are read first, or, where there are fewer assignments
-        than pages of people, the people of those assignments after them. Where nobody needs them, that is done only
-        if it takes few requests."""
+        """Has the API count, or reads with the profiles of whoever occurs: all people are read first, or, where there
+        are fewer assignments than pages of people, the people of those assignments after them. Where nobody needs the
+        profiles, they are read only if that takes few requests."""
         call, selection = self._call, self.selection
+        began = call.api.requests
         count = await count_of(call, selection)
+        counted = await count_instead(call, selection, self.dimensions, self.counting, count, began)
+        if counted is not None:
+            self.was_counted, self.counting.tells_people = True, False
+            return counted
         pages = await self._pages(needed)
-        few: list[Assignment] = []
+        few: list[AssignmentFacts] = []
         if not needed and min(pages, count) > ASIDE:
-            return await read_assignments(call, selection, self._take, self._restart)
+            return await read_assignments(call, selection, AssignmentFacts, self._take, self._restart)
         if pages < count:
             self.people = await self._everyone(needed)
-            read = await read_assignments(call, selection, self._take, self._restart)
+            read = await read_assignments(call, selection, AssignmentFacts, self._take, self._restart)
             how = f"profiles of {plural(len(self.people), 'person', 'people')}"
         else:
-            read = await read_assignments(call, selection, few.append, few.clear)
+            read = await read_assignments(call, selection, AssignmentFacts, few.append, few.clear)
             await add_missing(call, self.people, [one.user.public_id for one in few])
             for one in few:
                 self._take(one)
@@ -145,7 +155,7 @@ class Joined:
         self._completed.clear()
         self._strangers = False
 
-    def _take(self, assignment: Assignment) -> None:
+    def _take(self, assignment: AssignmentFacts) -> None:
         person = assignment.user.public_id
         columns = counted(assignment, self._call.today)
         profile = self.people.profiles.get(person)
@@ -159,7 +169,7 @@ class Joined:
             bit = self._items.get(assignment.content_item.public_id, 0)
             self._completed[person] = self._completed.get(person, 0) | bit
 
-    def _value(self, dimension: str, assignment: Assignment) -> str:
+    def _value(self, dimension: str, assignment: AssignmentFacts) -> str:
         user, item = assignment.user, assignment.content_item
         match dimension:
             case "user":

@@ -9,7 +9,7 @@ from typing import Any
 from pp_mcp.answers import Answer, UserRow, marked, rows_of
 from pp_mcp.api.walk import walk
 from pp_mcp.declare import Call, Effect, operation
-from pp_mcp.models import Assignment
+from pp_mcp.models import AssignmentFacts
 from pp_mcp.operations.assignments import OUTSTANDING
 from pp_mcp.operations.params import UserArg
 from pp_mcp.reports.answers import LONGEST_NAME, CoverageAnswer, caution, coverage_answer
@@ -39,9 +39,9 @@ async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
     """Show what is on one person's plate (list) and where they stand: is everything done, what is still open or
     overdue, next deadlines, what they completed in the last 30 days. For all rows use list_assignments; for a team
     report_assignments."""
-    rows: list[Assignment] = []
+    rows: list[AssignmentFacts] = []
     coverage = await walk(
-        call.api, "list_assignments", Assignment, rows.append, rows.clear, filters={"user": user.public_id}
+        call.api, "list_assignments", AssignmentFacts, rows.append, rows.clear, filters={"user": user.public_id}
     )
     counts = Counter[str]()
     for row in rows:
@@ -81,7 +81,7 @@ async def get_learner_summary(call: Call, user: UserArg) -> LearnerAnswer:
     )
 
 
-def _row(assignment: Assignment) -> dict[str, Any]:
+def _row(assignment: AssignmentFacts) -> dict[str, Any]:
     row: dict[str, Any] = {
         "assignment": assignment.public_id,
         "content_item": neutralise(assignment.content_item.name, LONGEST_NAME),

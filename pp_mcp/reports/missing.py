@@ -6,11 +6,12 @@ from typing import Any
 
 from pp_mcp.declare import Call
 from pp_mcp.errors import OutOfTime
-from pp_mcp.models import Assignment
+from pp_mcp.models import AssignmentFacts
 from pp_mcp.reports.answers import Found, ReportAnswer
 from pp_mcp.reports.counting import Bucket, Counting
 from pp_mcp.reports.joining import manager_columns
-from pp_mcp.reports.reading import People, Selection, people_of, read_assignments
+from pp_mcp.reports.reading import People, people_of, read_assignments
+from pp_mcp.reports.selection import Selection
 from pp_mcp.text import listed, plural, quoted
 
 
@@ -24,11 +25,11 @@ async def who_is_missing(call: Call, selection: Selection, top: int) -> ReportAn
     items = {item: 1 << at for at, item in enumerate(selection.items)}
     had: dict[str, int] = {}
 
-    def take(assignment: Assignment) -> None:
+    def take(assignment: AssignmentFacts) -> None:
         person, bit = assignment.user.public_id, items.get(assignment.content_item.public_id, 0)
         had[person] = had.get(person, 0) | bit
 
-    read = await read_assignments(call, selection, take, had.clear, people=people)
+    read = await read_assignments(call, selection, AssignmentFacts, take, had.clear, people=people)
     if not read.coverage.complete:
         raise OutOfTime(
             f"Who was never assigned it cannot be said: not everything could be read ({read.coverage.reason}). Ask for "

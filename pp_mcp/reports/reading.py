@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
@@ -25,13 +25,15 @@ from pp_mcp.api.walk import (
 )
 from pp_mcp.declare import Call
 from pp_mcp.errors import NotFound, PlusPlusError
-from pp_mcp.models import Assignment, ContentItem, Group, Page, PersonRef, User
-from pp_mcp.operations.assignments import CompletedWithin
+from pp_mcp.models import Assignment, AssignmentFacts, Page, PersonRef, User
 from pp_mcp.reports.counting import Label
-from pp_mcp.text import listed, plural, quoted, word
+from pp_mcp.reports.selection import AssignmentFilters, Selection
+from pp_mcp.text import plural
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
+KindT = TypeVar("KindT", Assignment, AssignmentFacts)
+"""Whole assignments, or what is counted of them."""
 
 NOT_READ = "not read"
 """Stands for a manager where the people could not all be read."""
@@ -114,7 +116,21 @@ async def read_all(
     **options: Any,
 ) -> Coverage:
     """Hands every row of a list to `take` once and tells how far it is; see `walk` for `restart` and the options."""
-    return await walk(call.api, operation, model, take, restart, filters=filters, progress=call.rows_read, **options)
+    options = {"filters": filters, "progress": call.rows_read, **options}
+    first = call.memo.pop(_first_page(operation, model, filters), None)
+    return await walk(call.api, operation, model, take, restart, first=first, **options)
+
+
+async def rows_of(call: Call, operation: str, model: type[BaseModel], filters: Filters) -> int:
+    """How many rows a list has; takes one request, for its first page, which `read_all` then need not ask for again."""
+    first = await call.api.page(operation, model, page=1, page_size=PAGE_SIZE, **filters)
+    call.memo[_first_page(operation, model, filters)] = first
+    return first.total_count
+
+
+def _first_page(operation: str, model: type[BaseModel], filters: Filters) -> str:
+    given = sorted((name, value) for name, value in filters.items() if value is not None)
+    return f"{operation} {model.__name__} {given}"
 
 
 async def read_people(call: Call, filters: Filters, *, tolerant: bool = False) -> People:
@@ -130,8 +146,7 @@ async def read_people(call: Call, filters: Filters, *, tolerant: bool = False) -
 
 async def pages_of(call: Call, operation: str, model: type[BaseModel], filters: Filters) -> int:
     """How many requests all pages of a list take; takes one request to find out."""
-    count = (await call.api.page(operation, model, page=1, page_size=1, **filters)).total_count
-    return math.ceil(count / PAGE_SIZE)
+    return math.ceil(await rows_of(call, operation, model, filters) / PAGE_SIZE)
 
 
 async def fewer_by_pages(call: Call, operation: str, model: type[BaseModel], filters: Filters, *, singly: int) -> bool:
@@ -163,83 +178,6 @@ async def _look_up(call: Call, people: People, missing: list[str]) -> None:
         return True
 
     await for_each(missing, look)
-
-
-AssignmentFilters = dict[str, str | bool | None]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What the caller narrowed to. `filters` are those the API takes as they are."""
-
-    user: Sequence[User] | None = None
-    manager: User | None = None
-    group: Group | None = None
-    content_item: Sequence[ContentItem] | None = None
-    filters: AssignmentFilters = field(default_factory=AssignmentFilters)
-    is_active: bool | None = None
-    """Only people who are active, or who are not."""
-    completed: CompletedWithin = field(default_factory=CompletedWithin)
-    """When the assignments were completed."""
-
-    @property
-    def words(self) -> str:
-        """The selection after its noun: ` of “Security 101” in the group “Platform”`."""
-        parts: list[str] = []
-        if self.content_item:
-            parts.append(f" of {listed([quoted(item.name) for item in self.content_item], 3)}")
-        if self.user:
-            parts.append(f" for {listed([quoted(user.name) for user in self.user], 3)}")
-        if self.is_active is not None:
-            parts.append(f" held by {'active' if self.is_active else 'deactivated'} people")
-        if self.group:
-            parts.append(f" in the group {quoted(self.group.name)}")
-        if self.manager:
-            parts.append(f" under {quoted(self.manager.name)}")
-        given = {name: value for name, value in self.filters.items() if value is not None}
-        parts += [f" {_SAID[name]} {word(str(given[name]))}" for name in _SAID if name in given]
-        if given.get("is_overdue") is False:
-            parts.append(", not overdue")
-        return "".join(parts) + self.completed.words
-
-    def counted(self, count: int) -> str:
-        """`57 overdue assignments of “Security 101”`."""
-        late = self.filters.get("is_overdue")
-        return f"{plural(count, 'overdue assignment' if late else 'assignment')}{self.words}"
-
-    @property
-    def allows_rates(self) -> bool:
-        """Whether a completion rate means anything: of what was picked by its state it does not."""
-        by_state = self.filters.get("state"), self.filters.get("is_overdue")
-        return by_state == (None, None) and not self.completed.is_given
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing narrows it: it is the whole tenant."""
-        named = (self.user, self.manager, self.group, self.content_item, self.is_active, *self.filters.values())
-        return all(one is None for one in named) and not self.completed.is_given
-
-    @property
-    def items(self) -> dict[str, ContentItem]:
-        """The content items by id; none where it may be any."""
-        return {item.public_id: item for item in self.content_item or ()}
-
-    @property
-    def asked(self) -> AssignmentFilters:
-        """The filters for the API, but for the people's and those of several content items."""
-        items = list(self.items)
-        one = items[0] if len(items) == 1 else None
-        return {**self.filters, **self.completed.filters(self.filters.get("state")), "content_item": one}
-
-
-_SAID = {
-    "content_type": "of type",
-    "state": "in state",
-    "due_date_gte": "due from",
-    "due_date_lte": "due until",
-    "created_gte": "created from",
-    "created_lte": "created until",
-}
 
 
 @dataclass(frozen=True)
@@ -275,13 +213,26 @@ async def count_of(call: Call, selection: Selection) -> int:
     """How many assignments there are in what is read of the selection where they may be anybody's, at most."""
     if len(selection.items) > 1:
         return sum(item.total_assignments or 0 for item in selection.items.values())
-    return (await call.api.page("list_assignments", Assignment, page=1, page_size=1, **selection.asked)).total_count
+    return await rows_of(call, "list_assignments", AssignmentFacts, selection.asked)
+
+
+def pages_for(selection: Selection, total: int) -> int:
+    """How many requests it takes, at most, to read a selection of so many assignments."""
+    if len(selection.items) < 2:
+        return math.ceil(total / PAGE_SIZE)
+    return sum(math.ceil((item.total_assignments or 1) / PAGE_SIZE) for item in selection.items.values())
+
+
+def fewest(ways: dict[str, int]) -> str:
+    """The way that takes the fewest requests; of two alike the first."""
+    return min(ways, key=ways.__getitem__)
 
 
 async def read_assignments(
     call: Call,
     selection: Selection,
-    take: Callable[[Assignment], None],
+    model: type[KindT],
+    take: Callable[[KindT], None],
     restart: Callable[[], None],
     *,
     people: People | None = None,
@@ -298,27 +249,29 @@ async def read_assignments(
     if theirs is not None and len(theirs) == 1:
         asked = {**asked, "user": next(iter(theirs.profiles))}
 
-    def take_wanted(assignment: Assignment) -> None:
+    def take_wanted(assignment: KindT) -> None:
         is_theirs = theirs is None or assignment.user.public_id in theirs
         is_of_these = len(items) < 2 or assignment.content_item.public_id in items
         if is_theirs and is_of_these and selection.completed.has(assignment):
             take(assignment)
 
-    singly = {"people": len(theirs) if theirs is not None and len(theirs) > 1 else math.inf}
-    singly["items"] = _requests(selection) if len(items) > 1 else math.inf
-    way, requests = min(singly.items(), key=lambda one: one[1])
-    if requests == math.inf or await pages_of(call, "list_assignments", Assignment, asked) < requests:
+    ways = {"people": len(theirs)} if theirs is not None and len(theirs) > 1 else {}
+    ways |= {"items": pages_for(selection, 0)} if len(items) > 1 else {}
+    if ways:
+        ways["everything"] = await pages_of(call, "list_assignments", model, asked)
+    way = fewest(ways) if ways else "everything"
+    if way == "everything":
         narrowed = people is not None or (theirs is not None and theirs.coverage is not None)
-        coverage = await read_all(call, "list_assignments", Assignment, take_wanted, restart, asked, tolerant=narrowed)
+        coverage = await read_all(call, "list_assignments", model, take_wanted, restart, asked, tolerant=narrowed)
         kept = [_people(len(theirs))] if theirs is not None and len(theirs) > 1 else []
         kept += [plural(len(items), "item")] if len(items) > 1 else []
         how = f"one pass over {plural(coverage.rows_read, 'assignment')}"
         how += f", kept those of {' and '.join(kept)}" if kept else ""
     elif way == "people" and theirs is not None:
-        coverage = await _each(call, list(theirs.profiles), asked, take_wanted)
+        coverage = await _each(call, model, list(theirs.profiles), asked, take_wanted)
         how = f"person by person, {_people(len(theirs))}"
     else:
-        page = _joined(call, [{**asked, "content_item": item} for item in items])
+        page = _joined(call, model, [{**asked, "content_item": item} for item in items])
         coverage = await walk_pages(call.api, page, take_wanted, restart, progress=call.rows_read)
         how = f"item by item, {plural(len(items), 'item')}"
     return Read(_with(coverage, theirs), how)
@@ -328,26 +281,20 @@ def _with(coverage: Coverage, people: People | None) -> Coverage:
     return coverage if people is None or people.coverage is None else coverage.also(people.coverage, "the people")
 
 
-def _requests(selection: Selection) -> int:
-    """How many requests the assignments of several items take, item by item, at most."""
-    counts = [item.total_assignments or 1 for item in selection.items.values()]
-    return sum(math.ceil(count / PAGE_SIZE) for count in counts)
-
-
-def _joined(call: Call, lists: list[Filters]) -> PageReader[Assignment]:
+def _joined(call: Call, model: type[KindT], lists: list[Filters]) -> PageReader[KindT]:
     """Several lists of assignments, read as one: its first page holds the first pages of all, the others follow."""
     totals = [0] * len(lists)
     rest: list[tuple[int, int]] = []
 
-    async def read(at: int, number: int) -> list[Assignment]:
-        found = await call.api.page("list_assignments", Assignment, page=number, page_size=PAGE_SIZE, **lists[at])
+    async def read(at: int, number: int) -> list[KindT]:
+        found = await call.api.page("list_assignments", model, page=number, page_size=PAGE_SIZE, **lists[at])
         totals[at] = found.total_count
         if number == 1:
             rest.extend((at, later) for later in range(2, found.total_pages + 1))
         return found.items
 
-    async def page(number: int, size: int) -> Page[Assignment]:
-        rows: list[Assignment] = []
+    async def page(number: int, size: int) -> Page[KindT]:
+        rows: list[KindT] = []
         if number == 1:
             rest.clear()
 
@@ -364,18 +311,17 @@ def _joined(call: Call, lists: list[Filters]) -> PageReader[Assignment]:
 
 
 async def _each(
-    call: Call, people: list[str], filters: AssignmentFilters, take: Callable[[Assignment], None]
+    call: Call, model: type[KindT], people: list[str], filters: AssignmentFilters, take: Callable[[KindT], None]
 ) -> Coverage:
     """Each person's assignments by themselves; a person's are handed on only once they are all read."""
     as_of = now()
     parts: list[Coverage] = []
 
     async def read_one(person: str) -> str | None:
-        rows: list[Assignment] = []
+        rows: list[KindT] = []
         theirs = {**filters, "user": person}
-        part = await walk(
-            call.api, "list_assignments", Assignment, rows.append, rows.clear, filters=theirs, workers=1, tolerant=True
-        )
+        options: dict[str, Any] = {"filters": theirs, "workers": 1, "tolerant": True}
+        part = await walk(call.api, "list_assignments", model, rows.append, rows.clear, **options)
         for row in rows:
             take(row)
         parts.append(part)
@@ -406,7 +352,7 @@ async def one_by_one(
             reasons.append(reason)
             return False
         read += 1
-        await call.report(read, len(things), f"{read:,} of {plural(len(things), one, many)} read")
+        await call.report(read, len(things), f"checking {read:,} of {plural(len(things), one, many)}")
         return True
 
     await for_each(things, work)

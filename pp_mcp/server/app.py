@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
-import httpx2
+from anyio.abc import TaskGroup
 from mcp.server import CacheHint, MCPServer
 from mcp.server.apps import EXTENSION_ID
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -30,6 +29,7 @@ from mcp.types import (
     CompleteRequestParams,
     CompleteResult,
     Completion,
+    GetPromptResult,
     Icon,
     InputRequiredResult,
     JSONRPCRequest,
@@ -37,36 +37,30 @@ from mcp.types import (
     ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
+    Prompt,
     Resource,
     ResourceTemplate,
+    Tool,
 )
-from pydantic import AnyUrl, SecretStr
+from pydantic import AnyUrl
 
 from pp_mcp import __version__
-from pp_mcp.answers import ErrorAnswer
-from pp_mcp.api import Client
-from pp_mcp.api.limits import SYSTEM_CLOCK, Clock
-from pp_mcp.api.routes import ROUTES, Route
-from pp_mcp.audit import AuditLog
 from pp_mcp.config import Settings
-from pp_mcp.declare import Effect
 from pp_mcp.errors import Refused
-from pp_mcp.inventory import BY_NAME, enabled
-from pp_mcp.server.asking import identity
-from pp_mcp.server.call import ServedTool
-from pp_mcp.server.clients import CallerClients
-from pp_mcp.server.confirm import Confirmer
+from pp_mcp.menu import Effect, enabled, menu
 from pp_mcp.server.instructions import INSTRUCTIONS
 from pp_mcp.server.narrowing import Narrowing, narrowing_of
-from pp_mcp.server.perform import Brake, Pace, Runtime
-from pp_mcp.server.principal import principal, tenant_in_use
-from pp_mcp.server.prompts import add_prompts
-from pp_mcp.server.reads import Reader
+from pp_mcp.server.principal import principal
 from pp_mcp.server.redact import Redactor, redact_logs
-from pp_mcp.server.render import rendered_error
-from pp_mcp.server.resources import TOOL_OF, Resources, is_person, suggest
-from pp_mcp.server.store import ProcessStore, Store
+from pp_mcp.server.tasks import GRACE, Tasks
 from pp_mcp.views import apps
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from pp_mcp.api.limits import Clock
+    from pp_mcp.server.perform import Runtime
+    from pp_mcp.server.resources import Resources
 
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
@@ -81,26 +75,59 @@ _HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
 
 class PlusPlusServer(MCPServer[Any]):
-    """The MCP server; says why where a tool that exists is not served."""
+    """The MCP server; says why where a tool that exists is not served.
+
+    Clients ask for the menu first and wait for it, so whatever only calls need is imported when it is first needed.
+    """
 
     settings_used: Settings
-    runtime: Runtime
+    ways: dict[str, Any]
+    """What `Runtime.of` takes besides the settings."""
     redactor: Redactor
-    resources: Resources
+    tasks: Tasks
     names: frozenset[str]
     """The tools that are served."""
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """What all calls share, made by the first."""
+        from pp_mcp.server.perform import Runtime
+
+        return Runtime.of(self.settings_used, **self.ways)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """The resources of the tools that are served."""
+        from pp_mcp.server.resources import Resources
+
+        return Resources(self.runtime, self.names)
+
+    @cached_property
+    def _listed(self) -> list[Tool]:
+        return [Tool.model_validate(menu()[name].definition) for name in sorted(self.names)]
+
+    async def list_tools(self) -> list[Tool]:
+        """Lists the tools that are served."""
+        return [*self._listed, *await super().list_tools()]
+
+    def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
+        return menu()[name].definition["inputSchema"] if name in self.names else super()._tool_input_schema(name)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Calls a tool; one that these settings switch off is refused with the setting that does."""
-        if self._tool_manager.get_tool(name) is None and name in BY_NAME:
-            return rendered_error(
-                ErrorAnswer(code="refused", message=f"{why_off(name, self.settings_used)} Nothing was sent.")
-            )
+        if name not in menu():
+            return self.redactor.result(await super().call_tool(name, arguments, context))
+        if name not in self.names:
+            return _refusal("refused", why_off(name, self.settings_used))
         if why_not := await self._why_not():
-            return rendered_error(ErrorAnswer(code="not_set_up", message=f"{why_not} Nothing was sent."))
-        return self.redactor.result(await super().call_tool(name, arguments, context))
+            return _refusal("not_set_up", why_not)
+        from pp_mcp.inventory import BY_NAME
+        from pp_mcp.server.call import ServedTool
+
+        tool = ServedTool(BY_NAME[name], self.runtime)
+        return await self.tasks.answer(tool, arguments, context or Context(mcp_server=self))
 
     async def _why_not(self) -> str | None:
         """Why the request that is being answered cannot reach PlusPlus; None where it can."""
@@ -109,6 +136,25 @@ class PlusPlusServer(MCPServer[Any]):
             return not_set_up(self.settings_used)
         await callers.trim()
         return callers.why_not()
+
+    @cached_property
+    def _has_prompts(self) -> bool:
+        """Offers the prompts; asked for before they are used."""
+        from pp_mcp.server.prompts import add_prompts
+
+        add_prompts(self, self.names)
+        return True
+
+    async def list_prompts(self) -> list[Prompt]:
+        """Lists the prompts whose tools are served."""
+        return await super().list_prompts() if self._has_prompts else []
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        """Words a prompt."""
+        _ = self._has_prompts
+        return await super().get_prompt(name, arguments, context)
 
     async def list_resources(self) -> list[Resource]:
         """Lists the resources of the tools that are served, and the views."""
@@ -142,7 +188,7 @@ class PlusPlusServer(MCPServer[Any]):
         narrowing = _asked(ctx)
         if narrowing.is_none:
             return listed
-        left = [tool for tool in listed.tools if narrowing.why_not(BY_NAME[tool.name]) is None]
+        left = [tool for tool in listed.tools if narrowing.why_not(menu()[tool.name]) is None]
         # What one request was narrowed to is no answer for another that a shared cache might give it to.
         return ListToolsResult(tools=left, ttl_ms=0, cache_scope="private")
 
@@ -154,6 +200,8 @@ class PlusPlusServer(MCPServer[Any]):
         narrowing = _asked(ctx)
         if narrowing.is_none:
             return listed
+        from pp_mcp.server.resources import TOOL_OF
+
         # A view holds nothing of the tenant.
         left = [
             one for one in listed.resources if one.uri.startswith(_VIEWS) or narrowing.why_not(TOOL_OF[one.uri]) is None
@@ -168,6 +216,8 @@ class PlusPlusServer(MCPServer[Any]):
         narrowing = _asked(ctx)
         if narrowing.is_none:
             return listed
+        from pp_mcp.server.resources import TOOL_OF
+
         left = [one for one in listed.resource_templates if narrowing.why_not(TOOL_OF[one.uri_template]) is None]
         return ListResourceTemplatesResult(resource_templates=left, ttl_ms=0, cache_scope="private")
 
@@ -202,11 +252,17 @@ class PlusPlusServer(MCPServer[Any]):
     async def _handle_complete(self, ctx: ServerRequestContext[Any], params: CompleteRequestParams) -> CompleteResult:
         """Completes arguments of the tools that the request's headers leave."""
         narrowing = _asked(ctx)
-        names = frozenset(name for name in self.names if narrowing.why_not(BY_NAME[name]) is None)
+        names = frozenset(name for name in self.names if narrowing.why_not(menu()[name]) is None)
+        from pp_mcp.server.resources import is_person, suggest
+
         found = Completion(values=[])
         if not await self._why_not():
             found = await suggest(self.runtime, names, params.argument)
         if found.values and is_person(params.argument.name):
+            from pp_mcp.inventory import BY_NAME
+            from pp_mcp.server.asking import identity
+            from pp_mcp.server.reads import Reader
+
             reader = Reader(self.runtime.audit, identity(Context(request_context=ctx, mcp_server=self)))
             try:
                 await reader.note(BY_NAME["list_users"], {}, {"values": len(found.values)}, event="completion")
@@ -234,39 +290,11 @@ async def _declare_extensions(ctx: ServerRequestContext[Any], call_next: CallNex
     return result
 
 
-def audit_log(settings: Settings) -> AuditLog | None:
-    """The audit log of these settings, ready to be written; none where none is asked for.
+def _refusal(code: str, why: str) -> CallToolResult:
+    from pp_mcp.answers import ErrorAnswer
+    from pp_mcp.server.render import rendered_error
 
-    Raises:
-        Refused: its file cannot be appended to.
-    """
-    if not settings.audit_log:
-        return None
-    audit = AuditLog(settings.audit_log, lambda: tenant_in_use(settings.base_url), records_reads=settings.audit_reads)
-    try:
-        audit.check()
-    except OSError as error:
-        raise Refused(f"PP_AUDIT_LOG: {settings.audit_log} cannot be appended to ({error.strerror}).") from error
-    return audit
-
-
-def store_of(settings: Settings) -> Store:
-    """What these settings share between replicas, or what this process keeps for itself.
-
-    Raises:
-        Refused: PP_REDIS_URL cannot be used.
-    """
-    url = settings.redis_url.get_secret_value()
-    if not url:
-        return ProcessStore()
-    try:
-        from pp_mcp.server.shared import RedisStore
-
-        return RedisStore(url, fleet=settings.base_url, keys=settings.signing_keys)
-    except ImportError as error:
-        raise Refused("PP_REDIS_URL needs a package that is not installed: pip install 'pp-mcp[redis]'.") from error
-    except ValueError as error:
-        raise Refused("PP_REDIS_URL is not an address such as redis://host:6379/0 or rediss://host:6379/0.") from error
+    return rendered_error(ErrorAnswer(code=code, message=f"{why} Nothing was sent."))
 
 
 def not_set_up(settings: Settings) -> str | None:
@@ -281,7 +309,7 @@ def not_set_up(settings: Settings) -> str | None:
 
 def why_off(name: str, settings: Settings) -> str:
     """Which setting keeps a tool from being served."""
-    tool = BY_NAME[name]
+    tool = menu()[name]
     if settings.read_only and tool.effect is not Effect.READ:
         return f"{name} is switched off: this server only reads (PP_READ_ONLY)."
     if settings.confirm == "block" and tool.effect is Effect.DESTROY:
@@ -295,67 +323,35 @@ def build_server(
     settings: Settings,
     *,
     transport: httpx2.AsyncBaseTransport | None = None,
-    routes: Mapping[str, Route] = ROUTES,
     secrets_dir: Path | None = None,
-    clock: Clock = SYSTEM_CLOCK,
+    clock: Clock | None = None,
 ) -> PlusPlusServer:
     """The server for these settings; the menu is made without any request.
 
-    `transport` replaces the network, for the demo tenant and for tests. The client of the API is opened when the server
-    starts serving and closed when it stops; one for all requests.
+    `transport` replaces the network, for the demo tenant and for tests, `clock` that of waiting. The client of the API
+    is made by the first call and closed when the server stops; one for all requests.
+
+    Raises:
+        Refused: the audit log cannot be appended to, PP_ROUTES names what is no route, or PP_REDIS_URL cannot be used.
     """
-    keys, store = settings.signing_keys, store_of(settings)
-
-    def make_client(base_url: str, token: SecretStr) -> Client:
-        return Client(
-            base_url=base_url,
-            token=token,
-            timeout=settings.timeout,
-            max_concurrency=settings.max_concurrency,
-            max_pause=settings.max_pause,
-            routes=routes,
-            transport=transport,
-            clock=clock,
-            user_agent=f"pp-mcp/{__version__}",
-            shared=store.rate_budget(
-                f"{base_url} {token.get_secret_value()}", timeout=settings.timeout, max_pause=settings.max_pause
-            ),
-        )
-
-    callers = CallerClients(make_client) if settings.caller_tokens else None
-    # While the address is missing, or callers bring it, no call gets as far as this client.
-    client = make_client(settings.base_url or "https://missing.invalid", settings.api_token)
-    zone = ZoneInfo(settings.timezone)
-    runtime = Runtime(
-        client=client,
-        callers=callers,
-        confirmer=Confirmer(keys, settings.base_url, settings.confirm, store=store),
-        store=store,
-        brake=Brake(settings.max_writes_per_hour or None, store),
-        pace=Pace(settings.unconfirmed_writes, store),
-        audit=audit_log(settings),
-        secrets_dir=secrets_dir,
-        today=lambda: datetime.now(zone).date(),
-        zone=zone,
-    )
-
+    keys = settings.signing_keys
     connections = 0
 
     @asynccontextmanager
-    async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[Runtime]:
+    async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[TaskGroup]:
         nonlocal connections
         # In memory each connection has a lifespan of its own; the first to end must not close what the others use.
         connections += 1
         try:
-            yield runtime
+            async with tasks.working() as group:
+                yield group
         finally:
             connections -= 1
-            if not connections:
-                await client.aclose()
-                await store.aclose()
-                if callers is not None:
-                    await callers.trim(0)
+            if not connections and "runtime" in vars(server):
+                await server.runtime.aclose()
 
+    redactor = Redactor(settings.api_token)
+    tasks = Tasks(redactor, lambda: server.runtime.store, settings.timeout + GRACE)
     tools = enabled(settings.toolsets, settings.tools, read_only=settings.read_only, block=settings.confirm == "block")
     server = PlusPlusServer(
         "pp-mcp",
@@ -364,8 +360,7 @@ def build_server(
         website_url="https://www.plusplus.co",
         icons=[Icon(src=ICON, mime_type="image/svg+xml", sizes=["any"])],
         instructions=INSTRUCTIONS,
-        tools=[ServedTool.of(tool, runtime) for tool in tools],
-        extensions=[apps(tools)],
+        extensions=[tasks, apps(tools)],
         middleware=[_declare_extensions],
         lifespan=lifespan,
         log_level="WARNING",
@@ -377,14 +372,13 @@ def build_server(
             bind_principal=lambda _: principal() or None,
         ),
     )
-    names = frozenset(tool.name for tool in tools)
-    server.resources = Resources(runtime, names)
-    add_prompts(server, names)
-
-    server.complete_arguments()
-    server.names = names
+    server.names = frozenset(tool.name for tool in tools)
     server.settings_used = settings
-    server.runtime = runtime
-    server.redactor = Redactor(settings.api_token)
+    server.ways = {"transport": transport, "secrets_dir": secrets_dir, "clock": clock}
+    if settings.audit_log or settings.routes or settings.redis_url.get_secret_value():
+        # What is wrong with these is said before anything is served.
+        _ = server.runtime
+    server.complete_arguments()
+    server.redactor, server.tasks = redactor, tasks
     redact_logs(settings.api_token)
     return server

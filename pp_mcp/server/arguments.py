@@ -16,7 +16,7 @@ from pp_mcp.answers import Named
 from pp_mcp.api import Api
 from pp_mcp.declare import CONFIRM_TOKEN, MOST_ENTRIES, Call, Effect, Operation
 from pp_mcp.errors import InvalidArgument
-from pp_mcp.server.references import ONLY_BY_ID, Lookup, find, find_all, understand
+from pp_mcp.server.references import ONLY_BY_ID, Lookup, Report, find, find_all, understand
 from pp_mcp.text import listed, nearest, plural, quoted, word
 
 Values = dict[str, Any]
@@ -26,6 +26,9 @@ entry was given, what that means, else a list; only of those that read, for a pl
 
 UNKNOWN_NAMED = 20
 """Arguments that no tool has which are looked at; the others are as wrong."""
+
+
+async def _nobody(_done: float, _total: float, _message: str) -> None: ...
 
 
 async def prepare(operation: Operation, given: Values, call: Call) -> tuple[Values, Resolved]:
@@ -69,8 +72,11 @@ def parse(operation: Operation, given: Values, zone: tzinfo = UTC) -> BaseModel:
         ) from None
 
 
-async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple[Values, Resolved]:
-    """The arguments with references looked up. All are checked for their form before the first request."""
+async def resolve(
+    operation: Operation, arguments: BaseModel, api: Api, report: Report = _nobody
+) -> tuple[Values, Resolved]:
+    """The arguments with references looked up. All are checked for their form before the first request. `report` is
+    told how far it is."""
     values = {name: getattr(arguments, name) for name in type(arguments).model_fields if name != CONFIRM_TOKEN}
     resolved: Resolved = {}
     lookups: dict[str, list[Lookup]] = {}
@@ -81,7 +87,7 @@ async def resolve(operation: Operation, arguments: BaseModel, api: Api) -> tuple
             lookups[name] = [understand(name, reference.kind, text, api.host) for text in texts]
     for name, wanted in lookups.items():
         is_list = isinstance(values[name], list)
-        things = await find_all(api, wanted) if is_list else [await find(api, wanted[0])]
+        things = await find_all(api, wanted, report) if is_list else [await find(api, wanted[0])]
         values[name] = things if is_list else things[0]
         ids = {one.public_id for one in wanted if one.is_plain_id}
         named = [

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
 
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.tools import Tool
-from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
 from mcp.types import CallToolResult
-from pydantic import PrivateAttr
 
-from pp_mcp.answers import Answer
+from pp_mcp.answers import Answer, ManyAnswer
 from pp_mcp.declare import Call, Effect, Operation
 from pp_mcp.errors import PlusPlusError, Refused
 from pp_mcp.logs import about
@@ -23,60 +21,56 @@ from pp_mcp.server.narrowing import narrowing_of
 from pp_mcp.server.perform import Runtime, log
 from pp_mcp.server.reads import Reader, counts_of
 from pp_mcp.server.render import rendered, rendered_error
+from pp_mcp.server.tasks import Job
 from pp_mcp.server.writes import Result, Write
 from pp_mcp.telemetry import Ending, tool_call
-from pp_mcp.views import uri_of, view_of
 
 
-class ServedTool(Tool):
-    """One tool of the menu."""
+@dataclass(frozen=True)
+class ServedTool:
+    """One tool of the menu, as calls need it."""
 
-    _operation: Operation = PrivateAttr()
-    _runtime: Runtime = PrivateAttr()
+    operation: Operation
+    runtime: Runtime
 
-    @classmethod
-    def of(cls, operation: Operation, runtime: Runtime) -> ServedTool:
-        """The tool that serves `operation`."""
-        view = view_of(operation)
-        tool = cls(
-            fn=operation.function,
-            name=operation.name,
-            title=operation.title,
-            description=operation.description,
-            parameters=operation.input_schema,
-            fn_metadata=FuncMetadata(arg_model=ArgModelBase, output_schema=operation.output_schema),
-            is_async=True,
-            context_kwarg=None,
-            annotations=operation.annotations,
-            meta={"ui": {"resourceUri": uri_of(view)}} if view else None,
-        )
-        tool._operation, tool._runtime = operation, runtime
-        return tool
+    @property
+    def is_read(self) -> bool:
+        """Whether it changes nothing."""
+        return self.operation.effect is Effect.READ
 
-    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
-        """Runs the tool. Every failure comes back as a result that says what to do, and shows nothing foreign."""
-        request_id = (context.headers or {}).get("x-request-id")
-        with about(self.name, request_id), tool_call(self.name) as ending:
-            result = await self._run(arguments, context, ending)
+    @property
+    def is_long(self) -> bool:
+        """Whether its work may outlive a call: reports over many rows, writes of many things."""
+        return self.operation.toolset == "reports" or self.operation.answer is ManyAnswer
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], job: Job | None = None) -> Result:
+        """Runs the tool. Every failure comes back as a result that says what to do, and shows nothing foreign. `job`,
+        where there is one, is told how far it is."""
+        name, request_id = self.operation.name, (context.headers or {}).get("x-request-id")
+        with about(name, request_id), tool_call(name) as ending:
+            call = self.runtime.call(context.report_progress, share_of(context))
+            call = job.hooked(call) if job else call
+            async with call.never_silent():
+                result = await self._run(call, arguments, context, ending)
             if isinstance(result, CallToolResult):
                 ending.characters = sum(len(one.text) for one in result.content if one.type == "text")
             return result
 
-    async def _run(self, arguments: dict[str, Any], context: Context[Any, Any], ending: Ending) -> Result:
-        operation, runtime = self._operation, self._runtime
-        call = runtime.call(context.report_progress, share_of(context))
+    async def _run(self, call: Call, arguments: dict[str, Any], context: Context[Any, Any], ending: Ending) -> Result:
+        operation, runtime = self.operation, self.runtime
         write: Write | None = None
-        if operation.effect is not Effect.READ:
+        if not self.is_read:
             known = operation.arguments.model_fields
             # A call with more arguments than any tool has is refused, and recording them all would take long.
             some = dict(islice(arguments.items(), len(known) + UNKNOWN_NAMED))
-            entry = runtime.audit.entry(self.name, some, identity(context), known) if runtime.audit else None
+            entry = runtime.audit.entry(operation.name, some, identity(context), known) if runtime.audit else None
             write = Write(operation, runtime, context, call, entry)
         try:
             why_not = narrowing_of(context.headers).why_not(operation)
             if why_not is not None:
                 raise Refused(f"{why_not} Nothing was sent.")
             if write is None:
+                call.begins(call.api)
                 result = await read(operation, arguments, call, Reader(runtime.audit, identity(context)))
                 ending.outcome = "answered"
                 return result
@@ -100,7 +94,7 @@ class ServedTool(Tool):
 async def read(operation: Operation, arguments: dict[str, Any], call: Call, reader: Reader | None = None) -> Result:
     """What a reading tool answers to these arguments."""
     given = parse(operation, arguments, call.zone)
-    values, resolved = await resolve(operation, given, call.api)
+    values, resolved = await resolve(operation, given, call.api, call.report)
     answer: Answer = await operation.function(call, **values)
     if reader is not None:
         filters = {name: values[name] for name in sorted(given.model_fields_set & values.keys())}

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pp_mcp.config import Settings
 from pp_mcp.errors import Refused
-from pp_mcp.inventory import BY_NAME
+from pp_mcp.menu import menu
 from pp_mcp.server.clients import CallerTokens
 from pp_mcp.server.narrowing import SCOPE_OF
 from pp_mcp.server.principal import SCOPES, included
@@ -87,7 +87,7 @@ def protect(
     if settings.caller_tokens:
         endpoint = CallerTokens(endpoint, settings)
     if verifier := verifier_of(settings, issuer):
-        offered = included(SCOPE_OF[BY_NAME[name].effect] for name in tools)
+        offered = included(SCOPE_OF[menu()[name].effect] for name in tools)
         metadata_url = _serve_metadata(app, settings, offered) if settings.oauth_issuer else None
         endpoint = AuthContextMiddleware(Scoped(endpoint, offered, metadata_url))
         endpoint = AuthenticationMiddleware(endpoint, backend=BearerAuthBackend(verifier))
@@ -172,5 +172,5 @@ def _needed(body: bytes) -> str:
     with contextlib.suppress(ValueError, RecursionError, AttributeError, KeyError, TypeError):
         request = cast("dict[str, Any]", json.loads(body))
         if request["method"] == "tools/call":
-            return SCOPE_OF[BY_NAME[request["params"]["name"]].effect]
+            return SCOPE_OF[menu()[request["params"]["name"]].effect]
     return SCOPES[0]

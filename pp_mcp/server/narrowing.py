@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pp_mcp.declare import Effect, Operation
 from pp_mcp.errors import Refused
+from pp_mcp.menu import Effect, Entry
 from pp_mcp.server.principal import SCOPES, granted
 from pp_mcp.values import TOOLSETS
 
@@ -31,7 +31,7 @@ class Narrowing:
         """Whether every request gets the same menu."""
         return not self.read_only and self.toolsets is None and self.scopes is None
 
-    def why_not(self, tool: Operation) -> str | None:
+    def why_not(self, tool: Entry) -> str | None:
         """Why the request may not use a tool; None where it may."""
         if self.scopes is not None and SCOPE_OF[tool.effect] not in self.scopes:
             return (

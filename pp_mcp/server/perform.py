@@ -11,19 +11,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import anyio
+import httpx2
+from pydantic import SecretStr
 
+from pp_mcp import __version__
 from pp_mcp.answers import Named, Status
-from pp_mcp.api import Client
+from pp_mcp.api import ROUTES, SYSTEM_CLOCK, Client, Clock, override
 from pp_mcp.audit import AuditLog, Entry
+from pp_mcp.config import Settings
 from pp_mcp.declare import Call
 from pp_mcp.errors import OutOfTime, PlusPlusError, Refused
 from pp_mcp.plan import Done, Plan
 from pp_mcp.server.clients import CallerClients
 from pp_mcp.server.confirm import Confirmer
 from pp_mcp.server.explain import code_of
-from pp_mcp.server.store import Count, ProcessStore, Store
+from pp_mcp.server.principal import tenant_in_use
+from pp_mcp.server.store import Count, ProcessStore, Store, store_of
 from pp_mcp.text import plural
 
 log = logging.getLogger("pp_mcp.server")
@@ -153,6 +159,66 @@ class Runtime:
     _writing: int = 0
     _idle: anyio.Event | None = None
 
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        secrets_dir: Path | None = None,
+        clock: Clock | None = None,
+    ) -> Runtime:
+        """What these settings ask for.
+
+        Raises:
+            Refused: the audit log cannot be appended to, PP_ROUTES names what is no route, or PP_REDIS_URL cannot be
+                used.
+        """
+        try:
+            routes = override(ROUTES, settings.routes)
+        except ValueError as error:
+            raise Refused(f"PP_ROUTES: {error}") from error
+
+        store = store_of(settings)
+
+        def make_client(base_url: str, token: SecretStr) -> Client:
+            return Client(
+                base_url=base_url,
+                token=token,
+                timeout=settings.timeout,
+                max_concurrency=settings.max_concurrency,
+                max_pause=settings.max_pause,
+                routes=routes,
+                transport=transport,
+                clock=clock or SYSTEM_CLOCK,
+                user_agent=f"pp-mcp/{__version__}",
+                shared=store.rate_budget(
+                    f"{base_url} {token.get_secret_value()}", timeout=settings.timeout, max_pause=settings.max_pause
+                ),
+            )
+
+        zone = ZoneInfo(settings.timezone)
+        return cls(
+            # While the address is missing, or callers bring it, no call gets as far as this client.
+            client=make_client(settings.base_url or "https://missing.invalid", settings.api_token),
+            callers=CallerClients(make_client) if settings.caller_tokens else None,
+            confirmer=Confirmer(settings.signing_keys, settings.base_url, settings.confirm, store=store),
+            store=store,
+            brake=Brake(settings.max_writes_per_hour or None, store),
+            pace=Pace(settings.unconfirmed_writes, store),
+            audit=_audit_log(settings),
+            secrets_dir=secrets_dir,
+            today=lambda: datetime.now(zone).date(),
+            zone=zone,
+        )
+
+    async def aclose(self) -> None:
+        """Closes the connections to PlusPlus and to the store."""
+        await self.client.aclose()
+        await self.store.aclose()
+        if self.callers is not None:
+            await self.callers.trim(0)
+
     def call(
         self, progress: Callable[[float, float | None, str], Awaitable[None]] | None = None, caller: str = ""
     ) -> Call:
@@ -240,6 +306,22 @@ class Runtime:
             request_ids=request_ids[seen:],
         )
         return done
+
+
+def _audit_log(settings: Settings) -> AuditLog | None:
+    """The audit log of these settings, ready to be written; none where none is asked for.
+
+    Raises:
+        Refused: its file cannot be appended to.
+    """
+    if not settings.audit_log:
+        return None
+    audit = AuditLog(settings.audit_log, lambda: tenant_in_use(settings.base_url), records_reads=settings.audit_reads)
+    try:
+        audit.check()
+    except OSError as error:
+        raise Refused(f"PP_AUDIT_LOG: {settings.audit_log} cannot be appended to ({error.strerror}).") from error
+    return audit
 
 
 def status_of(done: Done) -> Status:

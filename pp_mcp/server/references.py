@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -205,8 +205,12 @@ async def find(api: Api, lookup: Lookup) -> Any:
     return thing
 
 
-async def find_all(api: Api, lookups: list[Lookup]) -> list[Any]:
-    """The things that a list of one argument names, each once; one error for all that are unclear."""
+Report = Callable[[float, float, str], Awaitable[None]]
+
+
+async def find_all(api: Api, lookups: list[Lookup], report: Report) -> list[Any]:
+    """The things that a list of one argument names, each once; one error for all that are unclear. `report` is told how
+    far it is."""
     wanted = {lookup.key: lookup for lookup in lookups}
     if not lookups:
         return []
@@ -215,21 +219,25 @@ async def find_all(api: Api, lookups: list[Lookup]) -> list[Any]:
     if len(wanted) > ONE_BY_ONE:
         first = await api.page(source.find, source.model, page_size=PAGE_SIZE)
         read_all = first.total_pages <= len(wanted)
-    found = await (_from_all_pages(api, source, wanted) if read_all else _one_by_one(api, wanted.values()))
+    found = await (_from_all_pages(api, source, wanted) if read_all else _one_by_one(api, wanted.values(), report))
     unclear = [one for one in found if isinstance(one, UnclearReference)]
     if unclear:
         raise _all_unclear(len(wanted), unclear)
     return list({thing.public_id: thing for thing in found}.values())
 
 
-async def _one_by_one(api: Api, lookups: Iterable[Lookup]) -> list[Any]:
+async def _one_by_one(api: Api, lookups: Collection[Lookup], report: Report) -> list[Any]:
     found: dict[Key, Any] = dict.fromkeys(lookup.key for lookup in lookups)
+    done = 0
 
     async def look(lookup: Lookup) -> bool:
+        nonlocal done
         try:
             found[lookup.key] = await find(api, lookup)
         except UnclearReference as error:
             found[lookup.key] = error
+        done += 1
+        await report(done, len(lookups), f"looking up {done:,} of {len(lookups):,}")
         return True
 
     await for_each(lookups, look)

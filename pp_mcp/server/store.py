@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pp_mcp.api.limits import SharedBudget
+from pp_mcp.config import Settings
+from pp_mcp.errors import Refused
 
 PARTS = 60
 """A window of time is counted in so many parts: an hour by the minute."""
@@ -157,3 +159,22 @@ class ProcessStore:
 
     async def aclose(self) -> None:
         pass
+
+
+def store_of(settings: Settings) -> Store:
+    """What these settings share between replicas, or what this process keeps for itself.
+
+    Raises:
+        Refused: PP_REDIS_URL cannot be used.
+    """
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        return ProcessStore()
+    try:
+        from pp_mcp.server.shared import RedisStore
+
+        return RedisStore(url, fleet=settings.base_url, keys=settings.signing_keys)
+    except ImportError as error:
+        raise Refused("PP_REDIS_URL needs a package that is not installed: pip install 'pp-mcp[redis]'.") from error
+    except ValueError as error:
+        raise Refused("PP_REDIS_URL is not an address such as redis://host:6379/0 or rediss://host:6379/0.") from error

@@ -119,7 +119,7 @@ class Write:
     async def _plan(self, arguments: BaseModel) -> Binding:
         """What the call would do now."""
         if self.start is None:
-            self.values, self.resolved = await resolve(self.operation, arguments, self.call.api)
+            self.values, self.resolved = await resolve(self.operation, arguments, self.call.api, self.call.report)
         else:
             self.values, self.resolved = self.start.values, self.start.resolved
         self.plan = await self._planned(self.values, self.start.kept if self.start else None)
@@ -235,7 +235,7 @@ class Write:
             self._count("asked")
         if asked is Reply.AGREED:
             # A person takes time to answer: all but the items of bulk work is read again, with a time of its own.
-            self.call = self.runtime.call(self.context.report_progress, share_of(self.context))
+            self.call = replace(self.call, api=self.runtime.call(caller=share_of(self.context)).api)
             self.start = start if start.kept is not None else None
             return await self.run(arguments, agreed=binding.digest())
         if isinstance(asked, InputRequiredResult):
@@ -284,6 +284,7 @@ class Write:
 
     async def _carry_out(self, plan: Plan, consent: Consent) -> WriteAnswer:
         self.is_begun = True
+        self.call.begins(self.call.api)
         try:
             done = await self.runtime.perform(
                 plan,

@@ -14,12 +14,12 @@ from typing import Any
 
 from mcp.server.apps import Apps, ResourceCsp
 
-from pp_mcp.declare import Operation
+from pp_mcp.menu import Entry
 
 _TITLES = {"report": "A report to look at", "preview": "A change to look at before it is confirmed"}
 
 
-def view_of(tool: Operation) -> str | None:
+def view_of(tool: Entry) -> str | None:
     """The view that shows a tool's answers; none where text says it as well."""
     return "report" if tool.toolset == "reports" else "preview" if tool.may_confirm else None
 
@@ -35,7 +35,7 @@ def html(view: str) -> str:
     return re.sub(r"/\*(\w+\.(?:js|css))\*/", lambda place: _read(place[1]), _read(f"{view}.html"))
 
 
-def page(tool: Operation, arguments: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+def page(tool: Entry, arguments: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """The view as a page that opens by itself, with a tool's answer inside; it can be printed.
 
     Raises:
@@ -50,7 +50,7 @@ def page(tool: Operation, arguments: Mapping[str, Any], data: Mapping[str, Any])
     return html(view).replace("<!--data-->", f'<script type="application/json" id="data">{safe}</script>')
 
 
-def apps(tools: Iterable[Operation]) -> Apps:
+def apps(tools: Iterable[Entry]) -> Apps:
     """The extension that serves the views of these tools. They fetch nothing, so the policy names no domain."""
     extension = Apps()
     for view in sorted({view for tool in tools if (view := view_of(tool))}):

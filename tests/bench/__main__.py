@@ -1,4 +1,4 @@
-"""`python -m tests.bench [reports|http|menu|soak|asked|tasks]`."""
+"""`python -m tests.bench [reports|requests|http|start|menu|soak|asked|tasks]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tests.bench import asked as asking
 from tests.bench import http as serving
 from tests.bench import menu as menus
 from tests.bench import reports as reporting
+from tests.bench import requests as counting
 from tests.bench import soak as soaking
+from tests.bench import start as starting
 from tests.bench import tasks as doing
 from tests.bench.chore_changes import CHANGES
 from tests.bench.chore_questions import QUESTIONS
@@ -81,10 +83,27 @@ def soak(minutes: float) -> None:
 
 
 @main.command()
+@click.option("--times", type=click.IntRange(1, 100), default=10, show_default=True)
+def start(times: int) -> None:
+    """Seconds until the first list of tools; exit 1 where it takes too long beside a bare server."""
+    runs = list(starting.run(times))
+    click.echo(starting.table(runs))
+    sys.exit(starting.ratio(runs) > starting.LIMIT)
+
+
+@main.command()
 def menu() -> None:
     """Characters of the menu of tools; exit 1 where it is over its budget."""
     click.echo(menus.table())
     sys.exit(menus.total() > menus.BUDGET)
+
+
+@main.command()
+def requests() -> None:
+    """Requests that the commonest tools make; exit 1 where one makes more than it may."""
+    found = anyio.run(counting.spent)
+    click.echo(counting.table(found))
+    sys.exit(any(one.is_over for one in found))
 
 
 @main.command()

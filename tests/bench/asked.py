@@ -8,7 +8,7 @@ from typing import Any
 
 from mcp import Client
 
-from pp_mcp.commands import load_settings, make_server
+from pp_mcp.commands import load_settings, make_server, of_tenant
 from pp_mcp.demo import Tenant
 
 Step = tuple[str, dict[str, Any]]
@@ -101,7 +101,8 @@ async def run() -> list[Cost]:
     """
     tenant = Tenant()
     costs: list[Cost] = []
-    async with Client(make_server(load_settings({"log_level": "ERROR"}, demo=True), tenant)) as client:
+    settings = of_tenant(load_settings({"log_level": "ERROR"}, demo=True), tenant)
+    async with Client(make_server(settings, tenant)) as client:
         for question in asked(tenant):
             characters, answer = 0, dict[str, Any]()
             for tool, arguments in question.steps:

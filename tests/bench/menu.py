@@ -5,7 +5,8 @@ from __future__ import annotations
 from pp_mcp.commands.tools import compact, entry
 from pp_mcp.config import load
 from pp_mcp.declare import Operation
-from pp_mcp.inventory import enabled
+from pp_mcp.inventory import BY_NAME
+from pp_mcp.menu import enabled
 
 BUDGET = 32_500
 """Characters for the tools that are on by default."""
@@ -13,7 +14,7 @@ BUDGET = 32_500
 
 def default_tools() -> tuple[Operation, ...]:
     """The tools that are on without any setting."""
-    return enabled(load(demo=True, environ={}).toolsets)
+    return tuple(BY_NAME[tool.name] for tool in enabled(load(demo=True, environ={}).toolsets))
 
 
 def total() -> int:

@@ -54,6 +54,18 @@ def questions(ids: Ids) -> list[Question]:
             {"group_by": ["user", "content_item"]},
             (EVERY_ASSIGNMENT, EVERYBODY),
         ),
+        Question("How many in which state?", "report_assignments", {"group_by": ["state"]}, (EVERY_ASSIGNMENT,)),
+        Question("How many of which type?", "report_assignments", {"group_by": ["content_type"]}, (EVERY_ASSIGNMENT,)),
+        Question(
+            "Where does one course stand?",
+            "report_assignments",
+            {"content_item": ids.course, "group_by": ["state"]},
+            (EVERY_ASSIGNMENT,),
+        ),
+        Question(
+            "How many due in which month?", "report_assignments", {"group_by": ["due_month"]}, (EVERY_ASSIGNMENT,)
+        ),
+        Question("How many of which item?", "report_assignments", {"group_by": ["content_item"]}, (EVERY_ASSIGNMENT,)),
         Question(
             "Completion rate of one course in one group?",
             "report_assignments",

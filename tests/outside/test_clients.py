@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pp_mcp.config import Settings
-from pp_mcp.inventory import enabled
+from pp_mcp.menu import enabled
 
 from .conftest import SERVE_DEMO
 

@@ -17,9 +17,7 @@ from stage import Stage, ask, connected, refused
 
 from pp_mcp.api.limits import SharedBudget, Told
 from pp_mcp.demo import Tenant
-from pp_mcp.errors import Refused
 from pp_mcp.server import shared
-from pp_mcp.server.app import store_of
 from pp_mcp.server.shared import RedisStore
 from pp_mcp.server.store import Store
 
@@ -292,11 +290,3 @@ async def test_two_servers_brake_and_slow_down_together(redis: RedisServer, tena
         error = await refused(one, "create_group", name="Group 5", confirm_token=preview["confirm_token"])
         assert "6 changes within an hour; 5 are allowed" in error["message"]
     assert len(stage.writes()) == 5
-
-
-def test_an_address_that_cannot_be_used_stops_the_start() -> None:
-    from pp_mcp.config import Settings
-
-    settings = Settings(base_url="https://a.example/v2", redis_url=SecretStr("redis://host:port"))
-    with pytest.raises(Refused, match="PP_REDIS_URL is not an address"):
-        store_of(settings)

@@ -66,6 +66,7 @@ def test_writing_twice_changes_nothing(copy: Path) -> None:
 
 def test_check_names_what_is_stale_missing_and_left_over(copy: Path) -> None:
     (copy / "tools" / "get_user.json").write_text("{}", encoding="utf-8")
+    (copy / "pp_mcp" / "menu.json").write_text("{}", encoding="utf-8")
     (copy / "tools" / "list_users.json").unlink()
     (copy / "tools" / "gone_tool.json").write_text("{}", encoding="utf-8")
     server = json.loads((copy / "server.json").read_text(encoding="utf-8"))
@@ -74,6 +75,7 @@ def test_check_names_what_is_stale_missing_and_left_over(copy: Path) -> None:
     checked = pp_mcp("contract", "--check", "--root", copy)
     assert checked.exit_code == 1
     assert sorted(checked.stdout.splitlines()) == [
+        "pp_mcp/menu.json is out of date",
         "server.json is out of date",
         "tools/get_user.json is out of date",
         "tools/gone_tool.json belongs to no tool",
@@ -84,6 +86,7 @@ def test_check_names_what_is_stale_missing_and_left_over(copy: Path) -> None:
     assert written.exit_code == 0
     assert sorted(written.stdout.splitlines()) == [
         "removed: tools/gone_tool.json",
+        "written: pp_mcp/menu.json",
         "written: server.json",
         "written: tools/get_user.json",
         "written: tools/list_users.json",

@@ -25,14 +25,15 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "values": frozenset({"text"}),
     "config": frozenset({"values"}),
     "plan": frozenset({"answers", "api", "models", "text"}),
-    "declare": frozenset({"answers", "api", "plan"}),
+    "declare": frozenset({"answers", "api", "menu", "plan", "text"}),
     "operations": OPERATION,
     "reports": OPERATION | {"operations"},
     "bulk": OPERATION | {"operations", "reports"},
-    "views": frozenset({"declare"}),
-    "inventory": frozenset({"bulk", "declare", "operations", "reports", "text"}),
+    "views": frozenset({"menu"}),
+    "inventory": frozenset({"bulk", "declare", "operations", "reports"}),
+    "menu": frozenset({"text"}),
     "server": OPERATION
-    | {"audit", "bulk", "config", "inventory", "logs", "operations", "reports", "telemetry", "values", "views"},
+    | {"audit", "bulk", "config", "inventory", "logs", "menu", "operations", "reports", "telemetry", "values", "views"},
 }
 """The parts, and what of ours each may import. Parts that are not named here (the command line, the tour) stand on top:
 they may import everything, and none of these may import them."""

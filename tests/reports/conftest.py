@@ -10,14 +10,16 @@ from stage import NOON
 from pp_mcp.demo import Sizes, Tenant
 
 SIZES = Sizes(people=150, groups=12, content_items=60, assignments=2_400, enrollments=300)
+MANY = 10**9
+"""Requests that all tests together do not reach."""
 
 
 @pytest.fixture(scope="module")
 def tenants() -> Iterator[list[Tenant]]:
     """One as the reference documents it, one as the guides show it."""
     made = [
-        Tenant(sizes=SIZES, now=lambda: NOON),
-        Tenant(sizes=SIZES, now=lambda: NOON, seed=11, ids="ulid", envelope="data", total_pages=True),
+        Tenant(sizes=SIZES, now=lambda: NOON, rate_limit=MANY),
+        Tenant(sizes=SIZES, now=lambda: NOON, rate_limit=MANY, seed=11, ids="ulid", envelope="data", total_pages=True),
     ]
     yield made
     for tenant in made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from stage import TODAY, Stage
 
 from pp_mcp.demo import Tenant
+from pp_mcp.reports import planning, reading
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +65,9 @@ def where(filters: dict[str, Any]) -> tuple[str, list[Any]]:
     return " AND ".join(said), params
 
 
-def figures(counts: tuple[Any, ...], *, rate: bool, by_person: bool = False) -> dict[str, Any]:
+def figures(
+    counts: tuple[Any, ...], *, rate: bool, by_person: bool = False, was_counted: bool = False
+) -> dict[str, Any]:
     named = {name: count or 0 for name, count in zip(COUNTED, counts, strict=False)}
     counted = named["total"] - named["dropped"] - named["exempted"]
     completed, outstanding = named["completed"], named["outstanding"]
@@ -72,7 +76,9 @@ def figures(counts: tuple[Any, ...], *, rate: bool, by_person: bool = False) -> 
             del named[name]
     if by_person:
         del named["people"], named["inactive"]
-    if outstanding:
+    if was_counted:
+        del named["people"], named["inactive"]
+    elif outstanding:
         named["average_progress"] = pytest.approx((counts[9] or 0) / outstanding, abs=0.00051)
     return {**named, "completion_rate": round(completed / counted, 3) if counted else None} if rate else named
 
@@ -94,7 +100,7 @@ def fixed(group_by: list[str], filters: dict[str, Any]) -> set[str]:
     return columns | ({"is_active"} if "user" in names else set())
 
 
-def rows_by_sql(there: Stage, group_by: list[str], filters: dict[str, Any]) -> list[dict[str, Any]]:
+def rows_by_sql(there: Stage, group_by: list[str], filters: dict[str, Any], was_counted: bool) -> list[dict[str, Any]]:
     clause, params = where(filters)
     keys = ", ".join(KEY[name] for name in group_by)
     names = "u.email, m.name, m.email, u.is_active, c.name"
@@ -109,7 +115,7 @@ def rows_by_sql(there: Stage, group_by: list[str], filters: dict[str, Any]) -> l
     for one in found:
         key, counts = one[: len(group_by)], one[len(group_by) : len(group_by) + 10]
         email, manager, manager_email, active, item = one[len(group_by) + 10 :]
-        row: dict[str, Any] = figures(counts, rate=rate, by_person="user" in group_by)
+        row: dict[str, Any] = figures(counts, rate=rate, by_person="user" in group_by, was_counted=was_counted)
         for name, value in zip(group_by, key, strict=True):
             if name == "user":
                 row["user_email"] = email
@@ -135,8 +141,23 @@ GROUPINGS = st.lists(st.sampled_from(sorted(KEY)), min_size=1, max_size=3, uniqu
 NUMBERS = st.integers(0, 10_000)
 
 
+COUNTABLE = (
+    "content_item", "content_type", "state", "is_overdue", "due_date_gte", "due_date_lte", "created_gte", "created_lte"
+)  # fmt: skip
+GROUPINGS_COUNTED = st.sampled_from(
+    [
+        [*one, *state]
+        for one in ([], ["content_item"], ["content_type"], ["content_type", "content_item"], ["due_month"])
+        for state in ([], ["state"])
+        if one or state
+    ]
+)
+
+
 @st.composite
-def questions(draw: st.DrawFn) -> tuple[int, list[str], dict[str, Any]]:
+def questions(
+    draw: st.DrawFn, filters: Sequence[str] = (), groupings: st.SearchStrategy[list[str]] = GROUPINGS
+) -> tuple[int, list[str], dict[str, Any]]:
     """A tenant, a grouping, and filters that name things by their position."""
     several = st.lists(NUMBERS, min_size=1, max_size=4)
     possible: dict[str, st.SearchStrategy[Any]] = {
@@ -155,8 +176,8 @@ def questions(draw: st.DrawFn) -> tuple[int, list[str], dict[str, Any]]:
         "completed_gte": LATELY,
         "completed_lte": LATELY,
     }
-    names = draw(st.lists(st.sampled_from(sorted(possible)), max_size=3, unique=True))
-    return draw(st.integers(0, 1)), draw(GROUPINGS), {name: draw(possible[name]) for name in names}
+    names = draw(st.lists(st.sampled_from(sorted(filters or possible)), max_size=3, unique=True))
+    return draw(st.integers(0, 1)), draw(groupings), {name: draw(possible[name]) for name in names}
 
 
 SOURCES = {
@@ -183,17 +204,70 @@ def things(tenant: Tenant, picked: dict[str, Any]) -> dict[str, Any]:
 
 
 CHECKED = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+OF_EACH_PLAN = settings(CHECKED, max_examples=40)
+
+Question = tuple[int, list[str], dict[str, Any]]
+
+
+def force(
+    monkeypatch: pytest.MonkeyPatch, *, counting: bool, way: Callable[[dict[str, int]], str] = reading.fewest
+) -> None:
+    """Has reports counted wherever they can be or never, and read in this way, whatever takes the fewest requests."""
+
+    def pays(_counting: int, _reading: int) -> bool:
+        return counting
+
+    monkeypatch.setattr(planning, "pays", pays)
+    monkeypatch.setattr(reading, "fewest", way)
 
 
 @CHECKED
 @given(question=questions())
-async def test_assignments(tenants: list[Tenant], question: tuple[int, list[str], dict[str, Any]]) -> None:
+async def test_assignments(tenants: list[Tenant], question: Question) -> None:
+    await check(tenants, question)
+
+
+@OF_EACH_PLAN
+@given(question=questions(COUNTABLE, GROUPINGS_COUNTED))
+async def test_assignments_that_are_counted(
+    tenants: list[Tenant], question: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force(monkeypatch, counting=True)
+    how = await check(tenants, question)
+    assert how.startswith("counted by ")
+
+
+@OF_EACH_PLAN
+@given(question=questions())
+async def test_assignments_read_in_filtered_pages(
+    tenants: list[Tenant], question: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force(monkeypatch, counting=False, way=lambda ways: next(iter(ways)))
+    how = await check(tenants, question)
+    several = any(len(question[2].get(name, ())) > 1 for name in SEVERAL)
+    assert not several or "one pass" not in how
+
+
+@OF_EACH_PLAN
+@given(question=questions())
+async def test_assignments_read_in_one_pass(
+    tenants: list[Tenant], question: Question, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force(monkeypatch, counting=False, way=lambda _: "everything")
+    how = await check(tenants, question)
+    assert how.startswith(("one pass over ", "nobody to read of"))
+
+
+async def check(tenants: list[Tenant], question: Question) -> str:
+    """Compares a report with SQL, and answers how it came about."""
     which, group_by, picked = question
     tenant = tenants[which]
     filters = things(tenant, picked)
     there = Stage(tenant)
     answer = await there.answer("report_assignments", group_by=group_by, top=100, **filters)
-    expected = rows_by_sql(there, group_by, filters)
+    how = answer["coverage"]["how"]
+    was_counted = how.startswith("counted by ")
+    expected = rows_by_sql(there, group_by, filters, was_counted)
     clause, params = where(filters)
     totals = there.sql(f"SELECT {COUNTS} {TABLES} WHERE {clause}", *params)[0]
     states = dict(there.sql(f"SELECT a.state, count(*) {TABLES} WHERE {clause} GROUP BY 1", *params))
@@ -202,7 +276,8 @@ async def test_assignments(tenants: list[Tenant], question: tuple[int, list[str]
     tells = "user" in group_by and len(filters.get("content_item", ())) > 1
     tells = tells and not set(filters) - {"user", "manager", "group", "content_item", "is_active"}
     all_of_them = {"completed_all": len(done)} if tells else {}
-    assert answer["totals"] == {**figures(totals, rate=may_have_rates(filters)), "by_state": states, **all_of_them}
+    said = figures(totals, rate=may_have_rates(filters), was_counted=was_counted)
+    assert answer["totals"] == {**said, "by_state": states, **all_of_them}
     shown = [dict(row) for row in answer["rows"]]
     name = next(name for name in group_by if name not in fixed(group_by, filters))
     more = len(expected) > len(shown) or (shown and "more)" in str(shown[-1].get(name)))
@@ -214,7 +289,7 @@ async def test_assignments(tenants: list[Tenant], question: tuple[int, list[str]
     assert shown == expected[: len(shown)]
     if rest is None:
         assert len(shown) == len(expected)
-        return
+        return how
     hidden = expected[len(shown) :]
     assert rest[name] == f"({len(hidden):,} more)"
     for figure in ("total", "completed", "outstanding", "overdue", "dropped", "exempted"):
@@ -223,6 +298,7 @@ async def test_assignments(tenants: list[Tenant], question: tuple[int, list[str]
     if people:
         assert rest["people"] == len(people)
     assert "read csv" in answer["summary"]
+    return how
 
 
 def who_completed_all(there: Stage, filters: dict[str, Any]) -> set[str]:

@@ -36,9 +36,9 @@ async def test_progress_only_grows_and_ends_at_the_end(there: Stage) -> None:
     places = [done for done, _, _ in there.told]
     assert places == sorted(set(places))
     assert len(places) == 2 * PAGES
-    assert there.told[0] == (100, 1_150, "100 of 1,150 rows read")
-    assert there.told[PAGES - 1] == (1_150, 1_150, "1,150 of 1,150 rows read")
-    assert there.told[-1] == (2_300, 2_300, "1,150 of 1,150 rows read")
+    assert there.told[0] == (100, 1_150, "reading 100 of 1,150 rows")
+    assert there.told[PAGES - 1] == (1_150, 1_150, "reading 1,150 of 1,150 rows")
+    assert there.told[-1] == (2_300, 2_300, "reading 1,150 of 1,150 rows")
 
 
 async def test_progress_is_told_in_steps_of_a_hundredth(there: Stage) -> None:

@@ -14,7 +14,7 @@ from stage import IN_MEMORY, LEGACY, WAYS, Way, connected, served, text_of
 
 from pp_mcp.config import load
 from pp_mcp.demo import Tenant
-from pp_mcp.inventory import enabled
+from pp_mcp.menu import enabled
 from pp_mcp.server.app import build_server
 from pp_mcp.server.asking import Agreement
 

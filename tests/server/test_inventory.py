@@ -18,7 +18,8 @@ from stage import WAYS, Way, connected, data_of, make_server, served
 from pp_mcp.config import TOOLSETS, Settings
 from pp_mcp.declare import Effect, Operation
 from pp_mcp.demo import Tenant
-from pp_mcp.inventory import ALL_TOOLS, BY_NAME, enabled, unavailable
+from pp_mcp.inventory import ALL_TOOLS, BY_NAME
+from pp_mcp.menu import enabled, unavailable
 from tests.bench import menu
 
 pytestmark = pytest.mark.anyio

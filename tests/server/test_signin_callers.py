@@ -21,9 +21,10 @@ from pp_mcp.api import Client as ApiClient
 from pp_mcp.config import SettingsError, load
 from pp_mcp.errors import Refused
 from pp_mcp.server.clients import CallerClients, CallerTokens
-from pp_mcp.server.http import http_app, serve_stdio
+from pp_mcp.server.http import http_app
 from pp_mcp.server.principal import SCOPES, Brought, brought
 from pp_mcp.server.signin import new_token
+from pp_mcp.server.stdio import serve_stdio
 
 from .test_signin_http import YES, bearer, entry, modes, post, signed_in
 

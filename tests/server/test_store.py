@@ -1,15 +1,22 @@
-"""What the store promises; here of the process's own, in tests/outside of Redis as well."""
+"""What the store promises: here of the process's own, and of one in Redis that is away; in tests/outside of Redis."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import pytest
+from pydantic import SecretStr
 from stage import Clock
 
+from pp_mcp.api.limits import Told
+from pp_mcp.config import Settings
+from pp_mcp.errors import Refused
 from pp_mcp.server import store as limits
+from pp_mcp.server.app import store_of
+from pp_mcp.server.shared import RedisStore
 from pp_mcp.server.store import Count, ProcessStore, Store
 
 pytestmark = pytest.mark.anyio
@@ -24,9 +31,14 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def store(clock: Clock) -> Store:
-    return ProcessStore(clock.now)
+NOWHERE = "redis://127.0.0.1:1/0"
+"""Nothing listens on this port."""
+
+
+@pytest.fixture(params=["process", "redis away"])
+def store(request: pytest.FixtureRequest, clock: Clock) -> Store:
+    own = ProcessStore(clock.now)
+    return own if request.param == "process" else RedisStore(NOWHERE, fleet="f", keys=[b"key"], own=own)
 
 
 @pytest.fixture
@@ -136,9 +148,23 @@ class TestStore:
         assert [one.taken for one in found].count(True) == 33
 
 
-async def test_a_process_has_its_rate_budget_for_itself_and_is_always_there(store: Store) -> None:
+async def test_a_process_has_its_rate_budget_for_itself_and_is_always_there() -> None:
+    store = ProcessStore()
     assert store.rate_budget("pp_token", timeout=30, max_pause=60) is None
     assert await store.is_there()
+    await store.aclose()
+
+
+async def test_a_rate_budget_that_is_away_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    store = RedisStore(NOWHERE, fleet="f", keys=[b"key"])
+    budget = store.rate_budget("pp_token", timeout=30, max_pause=60)
+    for ticket in ("a", "b"):
+        assert await budget.take(ticket, is_probe=False) == 0
+        await budget.end(ticket, Told(0, 100, 30.0), is_proof=False)
+    assert not await store.is_there()
+    assert [record.getMessage() for record in caplog.records] == [
+        "The shared store is away (ConnectionError): this process goes on by itself."
+    ]
     await store.aclose()
 
 
@@ -154,3 +180,14 @@ async def test_a_flood_does_not_fill_the_memory(store: Store, clock: Clock, monk
     assert sorted(map(int, await store.keys(""))) == [10, 11, 12, 13, 14]
     assert await store.keep("0", "x" * 200, 60)
     assert await store.keys("") == []
+
+
+def test_an_address_that_cannot_be_used_stops_the_start() -> None:
+    with pytest.raises(Refused, match="PP_REDIS_URL is not an address"):
+        store_of(Settings(redis_url=SecretStr("redis://host:port")))
+
+
+def test_without_the_extra_the_start_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pp_mcp.server.shared", None)
+    with pytest.raises(Refused, match=r"pip install 'pp-mcp\[redis\]'"):
+        store_of(Settings(redis_url=SecretStr("redis://host:6379/0")))
