@@ -21,9 +21,6 @@ IDLE_SECONDS = 1.0
 """Seconds after an answer for which a connection is not closed to make room: its client is about to ask again, and a
 request that meets a closing connection is lost."""
 
-FRESH_SECONDS = 0.1
-"""The same, after a connection was opened: its first request is on its way."""
-
 MOST_REFUSED = 256
 """Refused connections that are told so at the same time; more are just closed."""
 
@@ -66,7 +63,7 @@ class BoundedProtocol(H11Protocol):
         idle = {
             one: one.idle_since
             for one in others
-            if one.idle_since is not None and now - one.idle_since >= (IDLE_SECONDS if one.cycle else FRESH_SECONDS)
+            if one.idle_since is not None and (not one.cycle or now - one.idle_since >= IDLE_SECONDS)
         }
         if idle:
             oldest = min(idle, key=idle.__getitem__)

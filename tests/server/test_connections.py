@@ -46,7 +46,6 @@ class App:
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "IDLE_SECONDS", 0.0)
-    monkeypatch.setattr(connections, "FRESH_SECONDS", 0.0)
     monkeypatch.setattr(BoundedProtocol, "told", float("-inf"))
     monkeypatch.setattr(BoundedProtocol, "refused", set())
 
@@ -145,17 +144,6 @@ async def test_who_was_just_answered_keeps_the_connection(monkeypatch: pytest.Mo
         assert await status(await opened(port, GET)) == 503
         for one in (answered, other):
             assert await one[0].readexactly(2) == b"ok"
-            one[1].write(GET)
-            assert await status(one) == 200
-
-
-async def test_who_has_just_come_keeps_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "FRESH_SECONDS", 60.0)
-    async with listening(2) as (_, port, server):
-        fresh = [await opened(port) for _ in range(2)]
-        await until(lambda: len(server.server_state.connections) == 2)
-        assert await status(await opened(port, GET)) == 503
-        for one in fresh:
             one[1].write(GET)
             assert await status(one) == 200
 
