@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -76,17 +77,16 @@ class Assistant:
         number = self.begin(tool, **arguments)
         for message in self.messages():
             assert message.get("id") != number, "it was over before the kill"
-            params = message.get("params", {})
-            if "done" in params.get("message", "") and params["progress"] - self._read(params) >= DONE_BEFORE_THE_KILL:
+            if changed(message) >= DONE_BEFORE_THE_KILL:
                 break
         self.process.kill()
         assert self.process.wait() == -9
 
-    @staticmethod
-    def _read(params: dict[str, Any]) -> float:
-        """What of the progress is reading, which comes before the deeds."""
-        done = int(params["message"].split()[0].replace(",", ""))
-        return params["progress"] - done
+
+def changed(message: dict[str, Any]) -> int:
+    """How many items a progress message says are done."""
+    said = re.match(r"changing ([\d,]+) of", message.get("params", {}).get("message", ""))
+    return int(said[1].replace(",", "")) if said else 0
 
 
 def column(db: Path, query: str, *params: Any) -> list[Any]:
@@ -173,10 +173,11 @@ def test_a_server_told_to_stop_ends_what_is_under_way_and_answers(
         token = assistant.ask("bulk_assign_content", **assign)["confirm_token"]
         number = assistant.begin("bulk_assign_content", **assign, confirm_token=token)
         answer: dict[str, Any] = {}
+        is_told = False
         for message in assistant.messages():
-            said = message.get("params", {}).get("message", "")
-            if said.endswith("done") and int(said.split()[0]) == DONE_BEFORE_THE_KILL:
+            if changed(message) >= DONE_BEFORE_THE_KILL and not is_told:
                 process.send_signal(signal.SIGTERM)
+                is_told = True
             if message.get("id") == number:
                 answer = message["result"]["structuredContent"]
         assert process.wait() == 0
