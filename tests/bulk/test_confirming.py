@@ -168,7 +168,7 @@ async def test_progress_reaches_the_client(tenant: Tenant, way: Way) -> None:
     assert result.structured_content is not None
     count = result.structured_content["succeeded"]
     messages = [message for _, _, message in told]
-    assert messages[-1] == f"{count:,} of {count:,} done"
+    assert messages[-1] == f"changing {count:,} of {count:,}"
     places = [done for done, _, _ in told]
     assert places == sorted(set(places))
     assert all(total is not None and done <= total for done, total, _ in told)

@@ -20,7 +20,7 @@ import httpx2
 import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
-from stage import Clock, Network, Stage, confirmed, connected
+from stage import Clock, Network, Stage, confirmed, connected, some_of
 
 from pp_mcp.api import Client
 from pp_mcp.api.routes import ROUTES, Route, override
@@ -94,7 +94,7 @@ async def test_a_tenant_that_is_well_and_stays_as_it_is(tenant: Tenant) -> None:
     assert tenant.snapshot() == before
 
 
-@pytest.mark.parametrize("operation", ROUTES)
+@pytest.mark.parametrize("operation", some_of(ROUTES))
 async def test_rights_taken_away_one_by_one(operation: str, tenant: Tenant) -> None:
     error = {"error": {"code": "forbidden", "message": "The role 'user' may not."}}
     findings = await examined(tenant, answering(operation, 403, json=error))
@@ -113,7 +113,7 @@ async def test_rights_taken_away_one_by_one(operation: str, tenant: Tenant) -> N
     assert "“The role 'user' may not.”" in token.detail
 
 
-@pytest.mark.parametrize("operation", ROUTES)
+@pytest.mark.parametrize("operation", some_of(ROUTES))
 async def test_endpoints_missing_one_by_one(operation: str, tenant: Tenant) -> None:
     path = ROUTES[operation].path
     findings = await examined(tenant, lambda request, _: httpx2.Response(404) if template(request) == path else None)
@@ -123,7 +123,7 @@ async def test_endpoints_missing_one_by_one(operation: str, tenant: Tenant) -> N
     assert findings.exit_code == 1
 
 
-@pytest.mark.parametrize("operation", MODELS)
+@pytest.mark.parametrize("operation", some_of(MODELS))
 @pytest.mark.parametrize("body", [{"rows": []}, [], "<html>", {"data": [{"public_id": 7}], "meta": {"total_count": 1}}])
 async def test_answers_in_another_form(operation: str, body: object, tenant: Tenant) -> None:
     answer = {"text": body} if isinstance(body, str) else {"json": body}
@@ -249,7 +249,7 @@ async def test_the_clock_and_the_rate_limit(tenant: Tenant) -> None:
     assert states(findings.checks)["clock"] == states(findings.checks)["rate limit"] == "note"
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.tool)
+@pytest.mark.parametrize("case", some_of(CASES), ids=lambda case: case.tool)
 async def test_a_tool_needs_no_more_than_the_doctor_checks(
     case: Case, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

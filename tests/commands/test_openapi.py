@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from stage import some_of
 
 from pp_mcp.api.routes import ROUTES, override
 from pp_mcp.commands.openapi import Comparison, compare, expected
@@ -145,7 +146,7 @@ def test_every_path_moved_at_once(place: str, ids: bool) -> None:
 
 
 @pytest.mark.parametrize("ids", [True, False])
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", some_of(PATHS))
 def test_one_path_moved(path: str, ids: bool) -> None:
     for place in PLACES.values():
         document = moved(contract(ids=ids, summaries=ids), place, path)
@@ -161,7 +162,7 @@ def test_every_parameter_renamed_at_once(name: str, ids: bool) -> None:
     assert kinds(result) == {"parameter renamed"}
 
 
-@pytest.mark.parametrize("parameter", PARAMETERS, ids=" ".join)
+@pytest.mark.parametrize("parameter", some_of(PARAMETERS), ids=" ".join)
 def test_one_parameter_renamed(parameter: tuple[str, str]) -> None:
     for name in NAMES.values():
         document = renamed(contract(ids=False), name, parameter)
@@ -265,7 +266,7 @@ def test_other_operations_are_not_taken_for_ours(place: str, ids: bool) -> None:
 
 
 @pytest.mark.parametrize("ids", [True, False])
-@pytest.mark.parametrize("operation", ROUTES)
+@pytest.mark.parametrize("operation", some_of(ROUTES))
 def test_what_is_not_there_is_missing(operation: str, ids: bool) -> None:
     for summaries in (True, False):
         document = with_others(contract(ids=ids, summaries=summaries), ids)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stage import TODAY, Stage
+from stage import FULL, TODAY, Stage
 
 from pp_mcp.demo import Tenant
 from pp_mcp.reports import planning, reading
@@ -203,8 +203,10 @@ def things(tenant: Tenant, picked: dict[str, Any]) -> dict[str, Any]:
     return filters
 
 
-CHECKED = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-OF_EACH_PLAN = settings(CHECKED, max_examples=40)
+CHECKED = settings(
+    max_examples=100 if FULL else 25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+OF_EACH_PLAN = settings(CHECKED, max_examples=40 if FULL else 12)
 
 Question = tuple[int, list[str], dict[str, Any]]
 

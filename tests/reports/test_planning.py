@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from stage import NOON, TODAY, Stage
+from stage import FULL, NOON, TODAY, Stage
 
 from pp_mcp.demo import Faults, Sizes, Tenant
 from pp_mcp.reports import planning
@@ -142,8 +142,16 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("group_by", sorted(KEY))
-@pytest.mark.parametrize("change", sorted(CHANGES))
+@pytest.mark.parametrize(
+    ("group_by", "change"),
+    [
+        (group_by, change)
+        for group_by in sorted(KEY)
+        for change in sorted(CHANGES)
+        # By month there are ten times as many places in which a row can move.
+        if FULL or group_by != "due_month" or change == "is due later"
+    ],
+)
 async def test_a_row_that_moves_is_counted_before_or_after(
     small: Stage, counting: None, group_by: str, change: str
 ) -> None:

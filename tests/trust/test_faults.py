@@ -101,9 +101,11 @@ def starts(case: Case, trouble: Trouble) -> list[str]:
 
 WRITE_CASES = [
     pytest.param(case, trouble, start, id=f"{case.tool}, {trouble.name}, {start}")
-    for trouble in TROUBLES
-    for case in WRITES
+    for number, trouble in enumerate(TROUBLES)
+    for place, case in enumerate(WRITES)
     for start in starts(case, trouble)
+    # Each write meets a third of the troubles, and each trouble a third of the writes; these meet all.
+    if FULL or case.tool in PREVIEWS_IN_TROUBLE or (number + place) % 3 == 0
 ]
 
 
