@@ -102,7 +102,7 @@ def _connect(client: ClientApp, launch: Launch, settings: Settings, *, yes: bool
         return False
     except click.Abort:
         stop("\nNothing was changed: there is nobody to ask. Give --yes to make the changes without asking.")
-    click.echo(f"{client.title}: connected" + (f"; the settings as they were: {backup}" if backup else ""))
+    click.echo(f"{client.title}: connected; restart it" + (f". The settings as they were: {backup}" if backup else ""))
     if launch.address and TOKEN in client.token:
         click.echo(f"{client.title} takes the token from {TOKEN}: set it where {client.title} is started.")
     return True
