@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from typing import Any
+from unittest.mock import MagicMock
 
 from google.adk.tools.mcp_tool import McpToolset, StdioConnectionParams
 from mcp import StdioServerParameters
@@ -22,7 +23,8 @@ async def main(command: str, *args: str) -> None:
 
     async def say(name: str, arguments: dict[str, Any]) -> str:
         # The model is given all of it, so any other block than text is one that it gets too.
-        answer = await tools[name].run_async(args=arguments, tool_context=None)
+        # ADK knows views, and hands a tool's view to the context of the agent's turn.
+        answer = await tools[name].run_async(args=arguments, tool_context=MagicMock(function_call_id="1"))
         if others := {block["type"] for block in answer["content"]} - {"text"}:
             raise TypeError(f"blocks of the type {others}")
         return "\n".join(block["text"] for block in answer["content"])
