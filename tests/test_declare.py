@@ -31,12 +31,12 @@ async def _plain(call: Call) -> dict[str, Any]:
 
 async def _write(call: Call) -> Plan:
     """Writes."""
-    raise NotImplementedError
+    raise AssertionError("declared, never called")
 
 
 async def _write_many(call: Call) -> ManyPlan:
     """Writes many."""
-    raise NotImplementedError
+    raise AssertionError("declared, never called")
 
 
 @pytest.mark.parametrize("effect", [Effect.ADD, Effect.CHANGE, Effect.DESTROY])

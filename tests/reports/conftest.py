@@ -1,11 +1,11 @@
-"""Two tenants whose reports are compared with SQL."""
+"""The tenants that reports are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from stage import NOON
+from stage import NOON, Stage
 
 from pp_mcp.demo import Sizes, Tenant
 
@@ -24,3 +24,16 @@ def tenants() -> Iterator[list[Tenant]]:
     yield made
     for tenant in made:
         tenant.close()
+
+
+@pytest.fixture(scope="module")
+def whole(request: pytest.FixtureRequest) -> Iterator[Tenant]:
+    """A tenant of the module's SIZES."""
+    tenant = Tenant(sizes=request.module.SIZES, now=lambda: NOON)
+    yield tenant
+    tenant.close()
+
+
+@pytest.fixture
+def there(whole: Tenant) -> Stage:
+    return Stage(whole)

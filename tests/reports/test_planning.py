@@ -31,11 +31,6 @@ def whole() -> Iterator[Tenant]:
 
 
 @pytest.fixture
-def there(whole: Tenant) -> Stage:
-    return Stage(whole)
-
-
-@pytest.fixture
 def small() -> Iterator[Stage]:
     tenant = Tenant(sizes=SMALL, now=lambda: NOON, rate_limit=10**9)
     yield Stage(tenant)

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from stage import NOON, Stage
+from stage import Stage
 
 from pp_mcp.api.walk import walk
-from pp_mcp.demo import Sizes, Tenant
+from pp_mcp.demo import Sizes
 from pp_mcp.models import Assignment
 
 pytestmark = pytest.mark.anyio
 
 SIZES = Sizes(people=80, groups=4, content_items=40, assignments=1_150, enrollments=0)
 PAGES = 12
-
-
-@pytest.fixture(scope="module")
-def whole() -> Iterator[Tenant]:
-    tenant = Tenant(sizes=SIZES, now=lambda: NOON)
-    yield tenant
-    tenant.close()
-
-
-@pytest.fixture
-def there(whole: Tenant) -> Stage:
-    return Stage(whole)
 
 
 async def test_progress_only_grows_and_ends_at_the_end(there: Stage) -> None:

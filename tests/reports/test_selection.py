@@ -34,11 +34,6 @@ def whole() -> Iterator[Tenant]:
     tenant.close()
 
 
-@pytest.fixture
-def there(whole: Tenant) -> Stage:
-    return Stage(whole)
-
-
 def manager_with(there: Stage, least: int) -> tuple[str, int]:
     """A manager by public_id, and how many report to them: the fewest that are at least so many."""
     return there.sql(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from stage import NOON, Stage, ask, connected
+from stage import Stage, ask, connected
 
 from pp_mcp.demo import Sizes, Tenant
 from pp_mcp.errors import InvalidArgument, OutOfTime
@@ -16,18 +15,6 @@ from pp_mcp.errors import InvalidArgument, OutOfTime
 pytestmark = pytest.mark.anyio
 
 SIZES = Sizes(people=240, groups=12, content_items=60, assignments=3_000, enrollments=60)
-
-
-@pytest.fixture(scope="module")
-def whole() -> Iterator[Tenant]:
-    tenant = Tenant(sizes=SIZES, now=lambda: NOON)
-    yield tenant
-    tenant.close()
-
-
-@pytest.fixture
-def there(whole: Tenant) -> Stage:
-    return Stage(whole)
 
 
 def items(there: Stage, count: int, *, least: int = 0) -> list[str]:

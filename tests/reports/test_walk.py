@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
-from stage import NOON, Stage
+from stage import Stage
 
 from pp_mcp.api.walk import Coverage, drain, walk, walk_pages
 from pp_mcp.demo import Sizes, Tenant
@@ -20,18 +20,6 @@ pytestmark = pytest.mark.anyio
 
 SIZES = Sizes(people=80, groups=4, content_items=40, assignments=1_150, enrollments=0)
 PAGES = 12
-
-
-@pytest.fixture(scope="module")
-def whole() -> Iterator[Tenant]:
-    tenant = Tenant(sizes=SIZES, now=lambda: NOON)
-    yield tenant
-    tenant.close()
-
-
-@pytest.fixture
-def there(whole: Tenant) -> Stage:
-    return Stage(whole)
 
 
 class Taken:

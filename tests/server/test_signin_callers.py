@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 from mcp import Client, MCPError
-from mcp.types import ElicitResult, InputRequiredResult, PromptReference
+from mcp.types import InputRequiredResult, PromptReference
 from pydantic import SecretStr
 from stage import Network, Stage, ask, make_server, refused
 
@@ -26,7 +26,7 @@ from pp_mcp.server.principal import SCOPES, Brought, brought
 from pp_mcp.server.signin import new_token
 from pp_mcp.server.stdio import serve_stdio
 
-from .test_signin_http import YES, bearer, entry, modes, post, signed_in
+from .test_signin_http import YES, agrees, asking_to_drop, bearer, entry, modes, post, signed_in
 
 pytestmark = pytest.mark.anyio
 
@@ -124,16 +124,9 @@ async def test_a_confirmation_is_good_for_the_token_that_asked(mode: str, stage:
 
 async def test_a_question_is_answered_with_the_token_that_asked(stage: Stage) -> None:
     target = stage.assignment("not_started")
-    call: dict[str, Any] = {
-        "name": "drop_assignment",
-        "arguments": {"assignment": target},
-        "allow_input_required": True,
-    }
+    call = asking_to_drop(target)
 
-    async def person(*_: Any) -> ElicitResult:
-        return YES
-
-    options = {"elicitation_callback": person}
+    options = {"elicitation_callback": agrees}
     async with entry(stage, **OWN, confirm="elicit") as http:
         async with signed_in(http, with_token(JANE), "2026-07-28", **options) as client:
             asked = await client.session.call_tool(**call)

@@ -36,6 +36,16 @@ URL = "http://127.0.0.1:8000"
 OAUTH: dict[str, Any] = {"oauth_issuer": ISSUER, "oauth_audience": AUDIENCE}
 YES = ElicitResult(action="accept", content={"confirm": True})
 
+
+async def agrees(*_: Any) -> ElicitResult:
+    return YES
+
+
+def asking_to_drop(target: str) -> dict[str, Any]:
+    """A call that the person is asked about."""
+    return {"name": "drop_assignment", "arguments": {"assignment": target}, "allow_input_required": True}
+
+
 modes = pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
 
 
@@ -274,16 +284,9 @@ async def test_a_question_is_answered_by_whoever_was_asked(file: Path, stage: St
     target = stage.assignment("not_started")
     jane, sam = new_token(file, "jane", SCOPES), new_token(file, "sam", SCOPES)
 
-    async def person(*_: Any) -> ElicitResult:
-        return YES
-
-    call: dict[str, Any] = {
-        "name": "drop_assignment",
-        "arguments": {"assignment": target},
-        "allow_input_required": True,
-    }
+    call = asking_to_drop(target)
     async with entry(stage, http_tokens_file=str(file), confirm="elicit") as http:
-        options = {"elicitation_callback": person}
+        options = {"elicitation_callback": agrees}
         async with signed_in(http, bearer(jane), "2026-07-28", **options) as client:
             asked = await client.session.call_tool(**call)
             assert isinstance(asked, InputRequiredResult)
@@ -303,16 +306,9 @@ OLD, NEW = "o" * 40, "n" * 40
 @pytest.mark.parametrize(("keys", "good"), [(f"{NEW},{OLD}", True), (f"{OLD},{NEW}", True), (NEW, False)])
 async def test_a_question_outlives_a_change_of_the_key(keys: str, good: bool, stage: Stage) -> None:
     target = stage.assignment("not_started")
-    call: dict[str, Any] = {
-        "name": "drop_assignment",
-        "arguments": {"assignment": target},
-        "allow_input_required": True,
-    }
+    call = asking_to_drop(target)
 
-    async def person(*_: Any) -> ElicitResult:
-        return YES
-
-    options = {"confirm": "elicit", "client": {"elicitation_callback": person}}
+    options = {"confirm": "elicit", "client": {"elicitation_callback": agrees}}
     async with connected(stage.tenant, key=OLD, **options) as client:
         asked = await client.session.call_tool(**call)
         assert isinstance(asked, InputRequiredResult)
